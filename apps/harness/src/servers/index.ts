@@ -1,0 +1,24 @@
+/**
+ * Real servers for tests and benchmarks: built once, started on free loopback ports, paused, killed, wiped, and never left behind.
+ */
+export { cacheFolder } from "./cache.js";
+export { HarnessError, type HarnessErrorCode } from "./errors.js";
+export { type EtcdOptions, EtcdServer, startEtcd } from "./etcd.js";
+export { buildGoServer, type GoBuildOptions, type GoServer, goBuildTimeoutMs } from "./go-build.js";
+export { etcdBuild, natsBuild } from "./go-servers.js";
+export { type NatsOptions, NatsServer, startNats } from "./nats.js";
+export { NodeProcess, type ProcessOptions, startProcess } from "./node-process.js";
+export { type PortPicker, pickPorts } from "./ports.js";
+export { type RedisOptions, RedisServer, startRedis } from "./redis.js";
+export { type RequireOptions, requireServer, type ServerName } from "./require.js";
+export { ServerProcess } from "./server.js";
+export type {
+  ControlSignal,
+  Launch,
+  Launched,
+  ProgramCall,
+  ServerKind,
+  ServerOptions,
+  TestScope,
+} from "./server-kind.js";
+export { type Exit, type Supervised, type SuperviseOptions, supervise } from "./supervise.js";

@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** Gone, or a zombie that nobody reaps (as under a container's first process): it runs no more. */
+export function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return line.slice(line.lastIndexOf(")") + 2).startsWith("Z");
+  } catch {
+    return false;
+  }
+}
+
+/** Asks again and again until it is so; the test's own time limit is the deadline. */
+export async function eventually<T>(question: () => T | undefined | false): Promise<T> {
+  for (;;) {
+    const answer = question();
+    if (answer !== undefined && answer !== false) return answer;
+    await sleep(20);
+  }
+}

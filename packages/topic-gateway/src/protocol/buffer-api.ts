@@ -1,0 +1,99 @@
+/**
+ * What a buffer does for gateways and clients, as a port: implemented by the buffer itself, by its gRPC client, and by simulated
+ * networks. All errors are TopicErrors; "unavailable" says that the buffer was not reached or went away in the middle.
+ */
+import type { HashRange } from "./hash-range.js";
+import type { SegmentId } from "./segment-id.js";
+
+/** Times and sequences of messages, both rising by one from the first. */
+export interface IdRun {
+  readonly time: bigint;
+  readonly sequence: number;
+  readonly count: number;
+}
+
+/** One sender's ordered way into one leased range. */
+export interface LaneTarget {
+  readonly topic: string;
+  readonly range: HashRange;
+  /** The create revision of the range's lease. */
+  readonly epoch: bigint;
+}
+
+export interface PublishBatch {
+  /** Chosen by the sender, never used twice on a stream. */
+  readonly lane: number;
+  /** With the first batch of a lane only. */
+  readonly open?: LaneTarget;
+  /** 1, 2, 3, ... within the lane. */
+  readonly batch: number;
+  /** Bodies of messages (see message.ts), each with its length as a u32 before it. */
+  readonly entries: Buffer;
+}
+
+export type RefusalCode = "not-owner" | "overloaded" | "invalid-argument" | "shutting-down" | "failed";
+
+export type PublishReply =
+  /** Every batch of the lane up to `batch` is durable; `runs` are the ids of the messages newly acknowledged, in order. */
+  | { readonly type: "ack"; readonly lane: number; readonly batch: number; readonly runs: readonly IdRun[] }
+  /** The lane takes nothing any more. What was not acknowledged may or may not be in the log. */
+  | { readonly type: "refused"; readonly lane: number; readonly code: RefusalCode; readonly message: string };
+
+export interface ReadRequest {
+  readonly segment: SegmentId;
+  /** The first sequence wanted; 1 is a segment's first. */
+  readonly fromSequence: number;
+}
+
+export interface FrameChunk {
+  /** Whole message frames (see frame.ts), dense. */
+  readonly frames: Buffer;
+  readonly firstSequence: number;
+  readonly count: number;
+}
+
+export interface FoundMessage {
+  readonly segment: SegmentId;
+  readonly frame: Buffer;
+}
+
+export interface SegmentStatus {
+  readonly segment: SegmentId;
+  /** The last sequence that is durable and visible. */
+  readonly durableSequence: number;
+  readonly bytes: number;
+  /** Appends are accepted. */
+  readonly open: boolean;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface BufferApi {
+  /**
+   * One stream of batches in, replies out, in the order in which they come to pass. Every lane is answered: its batches by
+   * acknowledgements or by one refusal. When `batches` ends, the replies end after the last outstanding answer.
+   * @throws TopicError "unavailable", "invalid-argument" (the stream is nonsense; nothing more is answered)
+   */
+  publish(batches: AsyncIterable<PublishBatch>, options?: CallOptions): AsyncIterable<PublishReply>;
+  /**
+   * Follows an open segment as it grows, until this buffer no longer serves it; ends after the last message of a sealed one.
+   * The end of the stream says nothing about the end of the segment: only its record does.
+   * @throws TopicError "not-owner" if the segment is not served here
+   */
+  read(request: ReadRequest, options?: CallOptions): AsyncIterable<FrameChunk>;
+  /** The newest message of a key with an id time of at least `fromTime`, or undefined. */
+  get(
+    topic: string,
+    key: string,
+    options?: CallOptions & { readonly fromTime?: bigint },
+  ): Promise<FoundMessage | undefined>;
+  /** The segments of a topic that this buffer serves. */
+  describe(topic: string, options?: CallOptions): Promise<readonly SegmentStatus[]>;
+}
+
+export interface BufferConnection extends BufferApi, AsyncDisposable {}
+
+/** Connects lazily: a wrong address shows in the calls. */
+export type ConnectBuffer = (address: string) => BufferConnection;
