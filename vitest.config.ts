@@ -1,18 +1,22 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 
-/** One project per package, so that `vitest run --project space` runs one of them. */
+/**
+ * Workspace packages are read from their sources, so that no test depends on a build being there, or being fresh. The
+ * other conditions are the ones that vite gives up when `conditions` is set.
+ */
+const conditions = ["@x/source", "module", "node", "development|production"];
+
+/** One project per package and app, so that `vitest run --project space` runs one of them. */
 const projects = ["packages", "apps"].flatMap((group) =>
-  readdirSync(new URL(group, import.meta.url)).map((name) => ({
-    resolve: { conditions: ["@x/source"] },
-    ssr: { resolve: { conditions: ["@x/source"], externalConditions: ["@x/source"] } },
-    test: {
-      name,
-      root: new URL(`${group}/${name}`, import.meta.url).pathname,
-      include: ["test/**/*.test.ts"],
-      passWithNoTests: true,
-    },
-  })),
+  readdirSync(new URL(group, import.meta.url))
+    .map((name) => ({ name, root: new URL(`${group}/${name}/`, import.meta.url) }))
+    .filter(({ root }) => existsSync(new URL("package.json", root)))
+    .map(({ name, root }) => ({
+      resolve: { conditions },
+      ssr: { resolve: { conditions, externalConditions: ["@x/source"] } },
+      test: { name, root: root.pathname, include: ["test/**/*.test.ts"], passWithNoTests: true },
+    })),
 );
 
 export default defineConfig({ test: { projects } });

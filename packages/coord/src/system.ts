@@ -131,7 +131,36 @@ export const nodeFileSystem: FileSystem = {
   },
 
   syncDirectory,
+
+  async isLocal(path) {
+    for (let at = resolve(path); ; at = dirname(at)) {
+      try {
+        return !sharedFileSystems.has((await fs.statfs(at)).type);
+      } catch (error) {
+        // What is not there yet will be on the file system of its parent.
+        if (!hasCode(error, "ENOENT") || at === dirname(at)) throw error;
+      }
+    }
+  },
 };
+
+/** statfs types of file systems that several hosts can mount, from Linux's <linux/magic.h> and the modules' own headers. */
+const sharedFileSystems: ReadonlySet<number> = new Set([
+  0x6969, // NFS
+  0x517b, // SMB
+  0xff534d42, // CIFS
+  0xfe534d42, // SMB2
+  0x01021997, // 9p
+  0x65735546, // FUSE: mostly sshfs, object stores and folders of a virtual machine's host
+  0x00c36400, // Ceph
+  0x5346414f, // AFS
+  0x73757245, // Coda
+  0x564c, // NCP
+  0x0bd00bd0, // Lustre
+  0x01161970, // GFS2
+  0x7461636f, // OCFS2
+  0x47504653, // GPFS
+]);
 
 async function syncDirectory(path: string): Promise<void> {
   const handle = await fs.open(path, "r");

@@ -8,7 +8,7 @@ export { hash16 } from "./hash16.js";
 export { hash64 } from "./hash64.js";
 export { type Murmur3Hash, murmur3Hash64, murmur3Mod, murmur3x64_128 } from "./murmur3.js";
 export { PartitionedRange } from "./partitioned-range.js";
-export { type Bound, type Infinity, infinity, type Range } from "./range.js";
+export { type Bound, infinity, type Range } from "./range.js";
 export type { FiniteSpace, Space } from "./space.js";
 export { SpaceError, type SpaceErrorCode } from "./space-error.js";
 export { utf8Keys } from "./utf8-keys.js";

@@ -6,11 +6,8 @@
  */
 export const infinity: unique symbol = Symbol.for("@x/space/infinity");
 
-/** The type of {@link infinity}. Not the number `Infinity`, which is no bound of any space. */
-export type Infinity = typeof infinity;
-
-/** A point, or the end of the space. */
-export type Bound<P> = P | Infinity;
+/** A point, or the end of the space. The number `Infinity` is no bound of any space. */
+export type Bound<P> = P | typeof infinity;
 
 /**
  * The points from `from` (inclusive) up to `to` (exclusive). Empty when both are the same.

@@ -40,13 +40,16 @@ function order(a: string, b: string): -1 | 0 | 1 {
 /** @param index where the units differ first */
 function orderByCodePoint(a: string, b: string, index: number): -1 | 0 | 1 {
   const shared = Math.min(a.length, b.length);
-  let at = index > 0 && isHighSurrogate(a.charCodeAt(index - 1)) ? index - 1 : index;
-  while (at < shared) {
+  // Equal code points have equal lengths, so one index serves both. It may go unit by unit: the second half of an equal pair
+  // is equal too.
+  for (
+    let at = index > 0 && isHighSurrogate(a.charCodeAt(index - 1)) ? index - 1 : index;
+    at < shared;
+    at++
+  ) {
     const pointOfA = codePointOrReplacement(a, at);
     const pointOfB = codePointOrReplacement(b, at);
     if (pointOfA !== pointOfB) return pointOfA < pointOfB ? -1 : 1;
-    // Equal code points have equal lengths, so one index serves both.
-    at += pointOfA > 0xffff ? 2 : 1;
   }
   // Different units may be the same bytes: U+FFFD and every lone surrogate.
   return a.length < b.length ? -1 : a.length > b.length ? 1 : 0;

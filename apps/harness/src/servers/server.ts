@@ -247,10 +247,9 @@ export class ServerProcess<P extends string = string> implements AsyncDisposable
       if (answer === "ready") return;
       if (answer === "exited") {
         const { code, signal: killedBy } = await started.exited;
-        const Failure = (this.#kind.portTaken ?? portTakenSentences).test(await this.log())
-          ? PortTaken
-          : HarnessError;
-        throw new Failure("exited", await this.#report(`ended (${killedBy ?? code}) before it was ready`));
+        const why = await this.#report(`ended (${killedBy ?? code}) before it was ready`);
+        const portTaken = (this.#kind.portTaken ?? portTakenSentences).test(await this.log());
+        throw new (portTaken && this.#kind.ports.length > 0 ? PortTaken : HarnessError)("exited", why);
       }
       throw new HarnessError("not-ready", await this.#report(`was not ready within ${withinMs} ms`), {
         cause,

@@ -44,7 +44,11 @@ export async function callOnce<T>(
 /** Runs `work` until it settles, the time is up, or somebody stops it; calls the `onStop` handlers in the latter cases. */
 export async function guarded<T>(
   scope: CallScope,
-  { what, signal, timeoutMs }: { readonly what: string; readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
+  {
+    what,
+    signal,
+    timeoutMs,
+  }: { readonly what: string; readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
   work: (onStop: (handler: (timedOut: boolean) => void) => void) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
@@ -95,9 +99,15 @@ export class Attempt {
 
   constructor() {
     this.interceptor = ((options, nextCall) => {
-      if (this.#stopped || (this.#call !== undefined && !this.failure?.details.includes("invalid auth token"))) {
+      if (
+        this.#stopped ||
+        (this.#call !== undefined && !this.failure?.details.includes("invalid auth token"))
+      ) {
         // Not an error that etcd3 or its policies would handle: it goes straight to the caller.
-        throw new CoordError("unavailable", `the call failed and was not repeated: ${this.failure?.details ?? "stopped"}`);
+        throw new CoordError(
+          "unavailable",
+          `the call failed and was not repeated: ${this.failure?.details ?? "stopped"}`,
+        );
       }
       const call = nextCall(options);
       this.#call = call;
@@ -127,6 +137,9 @@ export class Attempt {
    */
   stop(timedOut: boolean): void {
     this.#stopped = true;
-    this.#call?.cancelWithStatus(timedOut ? GRPC.deadlineExceeded : GRPC.failedPrecondition, "stopped by the caller");
+    this.#call?.cancelWithStatus(
+      timedOut ? GRPC.deadlineExceeded : GRPC.failedPrecondition,
+      "stopped by the caller",
+    );
   }
 }

@@ -29,7 +29,8 @@ export class History {
    * @throws CoordError "history-lost"
    */
   observe(header: IResponseHeader | null | undefined, floor?: bigint): bigint {
-    if (header === null || header === undefined) throw new CoordError("unavailable", "etcd answered without a header");
+    if (header === null || header === undefined)
+      throw new CoordError("unavailable", "etcd answered without a header");
     const revision = BigInt(header.revision);
     if (this.#clusterId !== undefined && header.cluster_id !== this.#clusterId) {
       throw new CoordError(

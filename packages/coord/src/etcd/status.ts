@@ -24,14 +24,17 @@ export function coordError(what: string, failure: Failure, cause: unknown): Coor
   if (cause instanceof CoordError) return cause;
   const { code, details } = failure;
   const message = `etcd could not ${what}: ${details}`;
-  if (details.includes("requested lease not found")) return new CoordError("lease-not-found", message, { cause });
+  if (details.includes("requested lease not found"))
+    return new CoordError("lease-not-found", message, { cause });
   if (isCompacted(failure)) return new CoordError("compacted", message, { cause });
   if (
     isFutureRevision(failure) ||
     code === GRPC.invalidArgument ||
     // Waiting does not help against these either, and a watch would be tried again for ever.
     code === GRPC.permissionDenied ||
-    /etcdserver: (permission denied|authentication failed|user name is empty|too large lease TTL)/.test(details)
+    /etcdserver: (permission denied|authentication failed|user name is empty|too large lease TTL)/.test(
+      details,
+    )
   ) {
     return new CoordError("invalid-argument", message, { cause });
   }

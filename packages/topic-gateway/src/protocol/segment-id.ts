@@ -34,3 +34,8 @@ export function parseSegmentName(topic: string, text: string): SegmentId {
 export function formatSegmentId(id: SegmentId): string {
   return `${id.topic}/${segmentName(id)}`;
 }
+
+/** `{topic}/{incarnation}/{time}_{from}-{to}`: a segment's name in an archive, never used for another one. */
+export function archiveName(id: SegmentId, incarnation: bigint): string {
+  return `${id.topic}/${incarnation}/${segmentName(id)}`;
+}

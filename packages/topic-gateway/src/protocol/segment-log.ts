@@ -16,7 +16,9 @@ export function logName(
 
 /** The body of the header frame. */
 export function encodeLogHeader(header: SegmentLogHeader): Buffer {
-  return Buffer.from(JSON.stringify(header, (_, value) => (typeof value === "bigint" ? String(value) : value)));
+  return Buffer.from(
+    JSON.stringify(header, (_, value) => (typeof value === "bigint" ? String(value) : value)),
+  );
 }
 
 /** What the header frame of a log says, as JSON (64-bit numbers as decimal text). */

@@ -3,19 +3,19 @@
  * never asked for by a second read, so that all parts are of the same revision.
  */
 import type { FollowBatch, KeyValue } from "@x/coord";
-import { type HashRange, formatHashRange } from "../protocol/hash-range.js";
+import { formatHashRange, type HashRange } from "../protocol/hash-range.js";
 import { parseKey } from "../protocol/keys.js";
 import type { SubscriptionName, TopicName } from "../protocol/names.js";
 import {
   type BookmarkRecord,
-  type SegmentRecord,
-  type SubscriptionRecord,
   decodeAddress,
   decodeBookmark,
   decodeBuffer,
   decodeRangeSize,
   decodeSegment,
   decodeSubscription,
+  type SegmentRecord,
+  type SubscriptionRecord,
 } from "../protocol/records.js";
 import { type SegmentId, type SegmentName, segmentName } from "../protocol/segment-id.js";
 
@@ -45,7 +45,9 @@ export interface SegmentView {
   createRevision: bigint;
   modRevision: bigint;
   /** Who serves it. */
-  server: { readonly address: string | undefined; readonly modRevision: bigint; readonly lease: bigint } | undefined;
+  server:
+    | { readonly address: string | undefined; readonly modRevision: bigint; readonly lease: bigint }
+    | undefined;
 }
 
 export interface SubscriptionView {
@@ -77,7 +79,9 @@ export class SystemState {
   topic(name: string): (TopicView & { readonly config: NonNullable<TopicView["config"]> }) | undefined {
     const topic = this.topics.get(name as TopicName);
     // The check of `config` is what makes the narrower type true.
-    return topic?.config ? (topic as TopicView & { readonly config: NonNullable<TopicView["config"]> }) : undefined;
+    return topic?.config
+      ? (topic as TopicView & { readonly config: NonNullable<TopicView["config"]> })
+      : undefined;
   }
 
   apply(batch: FollowBatch): void {

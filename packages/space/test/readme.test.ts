@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import * as space from "../src/index.js";
+
+const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe("README", () => {
+  it("shows the example as it runs, with what it prints", async () => {
+    const source = readFileSync(new URL("./readme-example.ts", import.meta.url), "utf8");
+    expect(readme).toContain(`\`\`\`ts\n${source}\`\`\``);
+
+    const printed: string[] = [];
+    vi.spyOn(console, "log").mockImplementation((line: string) => void printed.push(line));
+    await import("./readme-example.js");
+    expect(printed).toHaveLength(6);
+    expect(readme).toContain(`\`\`\`text\n${printed.join("\n")}\n\`\`\``);
+  });
+
+  it("names everything that the package exports", () => {
+    for (const name of Object.keys(space)) expect(readme).toContain(`\`${name}`);
+  });
+});

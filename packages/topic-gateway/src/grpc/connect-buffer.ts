@@ -1,0 +1,219 @@
+/** Buffers over gRPC, `x.topics.v1.BufferService`, as a BufferApi. */
+import { type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
+import { TopicError } from "../errors.js";
+import {
+  BufferServiceClient,
+  type DescribeResponse,
+  type GetResponse,
+  type PublishRequest,
+  type PublishResponse,
+  type ReadResponse,
+  type SegmentRef,
+} from "../gen/x/topics/v1/buffer.js";
+import type {
+  BufferConnection,
+  CallOptions,
+  ConnectBuffer,
+  FoundMessage,
+  FrameChunk,
+  PublishBatch,
+  PublishReply,
+  ReadRequest,
+  RefusalCode,
+  SegmentStatus,
+} from "../protocol/buffer-api.js";
+import { hashRangeFromWire } from "../protocol/hash-range.js";
+import { parseTopicName } from "../protocol/names.js";
+import type { SegmentId } from "../protocol/segment-id.js";
+import { fromServiceError } from "./status.js";
+
+export interface GrpcBufferOptions {
+  /** Default: insecure. */
+  readonly credentials?: ChannelCredentials;
+  /** Laid over ours. */
+  readonly channelOptions?: ChannelOptions;
+}
+
+/** Larger than the largest batch or read chunk, which hold at least one whole message. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+const CHANNEL_OPTIONS: ChannelOptions = {
+  "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+  "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+  // The default window of 64 KiB limits a stream to a fraction of what loopback can carry.
+  "grpc-node.flow_control_window": 4 * 1024 * 1024,
+  // A buffer that is stopped or cut off sends nothing: only a ping finds out.
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+};
+
+/** The `connect` of a client whose buffers are on the network. */
+export function grpcBuffers(options: GrpcBufferOptions = {}): ConnectBuffer {
+  return (address) => new GrpcBuffer(address, options);
+}
+
+class GrpcBuffer implements BufferConnection {
+  readonly #client: BufferServiceClient;
+
+  constructor(address: string, options: GrpcBufferOptions) {
+    this.#client = new BufferServiceClient(address, options.credentials ?? credentials.createInsecure(), {
+      ...CHANNEL_OPTIONS,
+      ...options.channelOptions,
+    });
+  }
+
+  async *publish(
+    batches: AsyncIterable<PublishBatch>,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<PublishReply> {
+    signal?.throwIfAborted();
+    const call = this.#client.publish();
+    const onAbort = (): void => call.cancel();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const ended = new AbortController();
+    const writing = (async () => {
+      for await (const batch of batches) {
+        if (ended.signal.aborted) return;
+        if (!call.write(toPublishRequest(batch))) await drained(call, ended.signal);
+      }
+      call.end();
+    })().catch(() => call.cancel());
+    try {
+      for await (const response of call as AsyncIterable<PublishResponse>) {
+        for (const reply of toReplies(response)) yield reply;
+      }
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : fromServiceError(error);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      ended.abort();
+      call.cancel();
+      // The writer waits for its source, which belongs to the caller: it is not waited for.
+      void writing;
+    }
+  }
+
+  async *read(request: ReadRequest, { signal }: CallOptions = {}): AsyncGenerator<FrameChunk> {
+    signal?.throwIfAborted();
+    const call = this.#client.read({
+      segment: toSegmentRef(request.segment),
+      fromSequence: BigInt(request.fromSequence),
+    });
+    const onAbort = (): void => call.cancel();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      for await (const { frames, firstSequence, count } of call as AsyncIterable<ReadResponse>) {
+        yield { frames, firstSequence: Number(firstSequence), count };
+      }
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : fromServiceError(error);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      call.cancel();
+    }
+  }
+
+  async get(
+    topic: string,
+    key: string,
+    { signal, fromTime = 0n }: CallOptions & { readonly fromTime?: bigint } = {},
+  ): Promise<FoundMessage | undefined> {
+    const response = await unary<GetResponse>(signal, (done) => this.#client.get({ topic, key, fromTime }, done));
+    return response.segment && { segment: fromSegmentRef(response.segment), frame: response.frame };
+  }
+
+  async describe(topic: string, { signal }: CallOptions = {}): Promise<readonly SegmentStatus[]> {
+    const response = await unary<DescribeResponse>(signal, (done) => this.#client.describe({ topic }, done));
+    return response.segments.map(({ segment, durableSequence, bytes, open }) => {
+      if (!segment) throw new TopicError("unavailable", "the buffer described a segment without a name");
+      return {
+        segment: fromSegmentRef(segment),
+        durableSequence: Number(durableSequence),
+        bytes: Number(bytes),
+        open,
+      };
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.close();
+  }
+}
+
+function unary<T>(
+  signal: AbortSignal | undefined,
+  start: (done: (error: unknown, response: T) => void) => { cancel(): void },
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const call = start((error, response) => {
+      signal?.removeEventListener("abort", onAbort);
+      if (error) reject(signal?.aborted ? signal.reason : fromServiceError(error));
+      else resolve(response);
+    });
+    const onAbort = (): void => call.cancel();
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+function drained(call: NodeJS.EventEmitter, ended: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.removeListener("drain", done);
+      ended.removeEventListener("abort", done);
+      resolve();
+    };
+    call.once("drain", done);
+    ended.addEventListener("abort", done, { once: true });
+  });
+}
+
+function toPublishRequest({ lane, open, batch, entries }: PublishBatch): PublishRequest {
+  return {
+    lane,
+    open: open && {
+      topic: open.topic,
+      hashFrom: open.range.from,
+      hashTo: open.range.to - 1,
+      epoch: open.epoch,
+    },
+    batch: BigInt(batch),
+    entries,
+  };
+}
+
+const REFUSALS: readonly RefusalCode[] = [
+  "not-owner",
+  "overloaded",
+  "invalid-argument",
+  "shutting-down",
+  "failed",
+];
+
+function* toReplies({ lane, ackedBatch, runs, refusal }: PublishResponse): Generator<PublishReply> {
+  if (ackedBatch > 0n) {
+    yield {
+      type: "ack",
+      lane,
+      batch: Number(ackedBatch),
+      runs: runs.map(({ time, sequence, count }) => ({ time, sequence: Number(sequence), count })),
+    };
+  }
+  if (refusal) {
+    const code = REFUSALS.find((known) => known === refusal.code) ?? "failed";
+    yield { type: "refused", lane, code, message: refusal.message };
+  }
+}
+
+export function toSegmentRef({ topic, range, startTime }: SegmentId): SegmentRef {
+  return { topic, hashFrom: range.from, hashTo: range.to - 1, startTime };
+}
+
+/** @throws TopicError "invalid-topic-name", "invalid-hash-range" */
+export function fromSegmentRef({ topic, hashFrom, hashTo, startTime }: SegmentRef): SegmentId {
+  return { topic: parseTopicName(topic), range: hashRangeFromWire(hashFrom, hashTo), startTime };
+}
