@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 /**
@@ -7,15 +8,15 @@ import { defineConfig } from "vitest/config";
  */
 const conditions = ["@x/source", "module", "node", "development|production"];
 
-/** One project per package and app, so that `vitest run --project space` runs one of them. */
+/** One project per package and app with tests, so that `vitest run --project space` runs one of them. */
 const projects = ["packages", "apps"].flatMap((group) =>
   readdirSync(new URL(group, import.meta.url))
     .map((name) => ({ name, root: new URL(`${group}/${name}/`, import.meta.url) }))
-    .filter(({ root }) => existsSync(new URL("package.json", root)))
+    .filter(({ root }) => existsSync(new URL("test", root)))
     .map(({ name, root }) => ({
       resolve: { conditions },
       ssr: { resolve: { conditions, externalConditions: ["@x/source"] } },
-      test: { name, root: root.pathname, include: ["test/**/*.test.ts"], passWithNoTests: true },
+      test: { name, root: fileURLToPath(root), include: ["test/**/*.test.ts"] },
     })),
 );
 

@@ -7,7 +7,7 @@ const steps = [
   { name: "build", command: "turbo", args: ["run", "build", "--output-logs=errors-only"], isNeeded: true },
   { name: "types of tests and scripts", command: "tsc", args: ["-p", "tsconfig.tests.json"] },
   { name: "biome", command: "biome", args: ["check", "--error-on-warnings", "."] },
-  { name: "knip", command: "knip", args: [] },
+  { name: "knip", command: "knip", args: ["--no-config-hints"] },
   script("generated code", "generated-check"),
   script("time and chance are ports", "ports-check"),
   script("hosts and paths", "host-check"),

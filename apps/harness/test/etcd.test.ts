@@ -1,3 +1,5 @@
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { Etcd3 } from "etcd3";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
@@ -9,7 +11,7 @@ import {
   startEtcd,
 } from "../src/servers/index.js";
 
-async function withClient<T>(etcd: EtcdServer, work: (client: Etcd3) => Promise<T>): Promise<T> {
+async function withClient<T>(etcd: EtcdServer, work: (client: Etcd3) => PromiseLike<T>): Promise<T> {
   const client = new Etcd3({ hosts: etcd.endpoint });
   try {
     return await work(client);
@@ -22,7 +24,7 @@ async function clusterId(etcd: EtcdServer): Promise<string> {
   return withClient(etcd, async (client) => (await client.maintenance.status()).header.cluster_id);
 }
 
-describe.skipIf(!requireServer("etcd"))("a real etcd", () => {
+describe.skipIf(!requireServer("etcd"))("a real etcd", { timeout: 60_000 }, () => {
   beforeAll(() => buildGoServer(etcdBuild), goBuildTimeoutMs);
 
   it("is of the pinned version, empty, and takes writes", async () => {
@@ -91,6 +93,11 @@ describe.skipIf(!requireServer("etcd"))("a real etcd", () => {
   it("is not taken for another one that has its port", async () => {
     await using other = await startEtcd();
     const etcd = startEtcd({ pickPorts: async () => [other.ports.client, other.ports.peer] });
-    await expect(etcd).rejects.toMatchObject({ code: "exited", message: /address already in use/ });
+    const error: Error = await etcd.then(
+      () => expect.unreachable(),
+      (reason) => reason,
+    );
+    expect(error).toMatchObject({ code: "exited", message: /address already in use/ });
+    rmSync(dirname(/its log is (.*?), which/.exec(error.message)?.[1] ?? ""), { recursive: true });
   });
 });

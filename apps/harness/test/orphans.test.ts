@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -27,16 +28,19 @@ async function besideHangingRunner(work: (runner: Runner) => Promise<void>): Pro
     env: { ...process.env, REPORT: report, TMPDIR: folder },
     stdio: "ignore",
   });
-  let worker = 0;
+  const ended = once(main, "exit");
+  let pids: Omit<Runner, "main"> | undefined;
   try {
     const text = await eventually(() => existsSync(report) && readFileSync(report, "utf8"));
-    const pids = JSON.parse(text) as { worker: number; server: number };
-    worker = pids.worker;
+    pids = JSON.parse(text) as Omit<Runner, "main">; // written so by the fixture
     expect(isGone(pids.server)).toBe(false);
     await work({ main, ...pids });
   } finally {
     main.kill("SIGKILL");
-    if (worker !== 0 && !isGone(worker)) process.kill(worker, "SIGKILL");
+    await ended;
+    for (const pid of [pids?.worker, pids?.server]) {
+      if (pid !== undefined && !isGone(pid)) process.kill(pid, "SIGKILL");
+    }
     rmSync(folder, { recursive: true, maxRetries: 5 });
   }
 }
@@ -49,14 +53,15 @@ describe.skipIf(!requireServer("etcd"))("etcd", () => {
       process.kill(worker, "SIGKILL");
       await eventually(() => isGone(server));
     });
-  }, 60_000);
+  }, 90_000);
 
   it("is gone when the test runner is killed with SIGKILL and its worker lives on", async () => {
-    await besideHangingRunner(async ({ main, server }) => {
+    await besideHangingRunner(async ({ main, worker, server }) => {
       main.kill("SIGKILL");
+      expect(isGone(worker)).toBe(false);
       await eventually(() => isGone(server));
     });
-  }, 60_000);
+  }, 90_000);
 
   it("is gone when it stood still at that moment", async () => {
     await besideHangingRunner(async ({ worker, server }) => {
@@ -64,5 +69,5 @@ describe.skipIf(!requireServer("etcd"))("etcd", () => {
       process.kill(worker, "SIGKILL");
       await eventually(() => isGone(server));
     });
-  }, 60_000);
+  }, 90_000);
 });

@@ -26,7 +26,7 @@ function converse(port: number, text: string, until: string): Promise<string> {
   });
 }
 
-describe.skipIf(!requireServer("redis"))("a real Redis", () => {
+describe.skipIf(!requireServer("redis"))("a real Redis", { timeout: 60_000 }, () => {
   it("syncs every write, and has it after SIGKILL", async () => {
     await using redis = await startRedis();
     const config = await converse(redis.port, "CONFIG GET append*\r\nPING\r\n", "+PONG");
@@ -42,7 +42,7 @@ describe.skipIf(!requireServer("redis"))("a real Redis", () => {
   });
 });
 
-describe.skipIf(!requireServer("nats"))("a real NATS", () => {
+describe.skipIf(!requireServer("nats"))("a real NATS", { timeout: 60_000 }, () => {
   beforeAll(() => buildGoServer(natsBuild), goBuildTimeoutMs);
 
   it("is of the pinned version, with JetStream that syncs before it acknowledges, and has a message after SIGKILL", async () => {

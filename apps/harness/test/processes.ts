@@ -16,11 +16,13 @@ export function isGone(pid: number): boolean {
   }
 }
 
-/** Asks again and again until it is so; the test's own time limit is the deadline. */
-export async function eventually<T>(question: () => T | undefined | false): Promise<T> {
+/** Asks again and again until it is so. It fails before the test's time is over, so that the test can still clean up. */
+export async function eventually<T>(question: () => T | undefined | false, withinMs = 40_000): Promise<T> {
+  const deadline = performance.now() + withinMs;
   for (;;) {
     const answer = question();
     if (answer !== undefined && answer !== false) return answer;
+    if (performance.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${question}`);
     await sleep(20);
   }
 }

@@ -26,12 +26,14 @@ export function checkKey(key: unknown, name = "a key"): asserts key is string {
 
 function checkText(text: unknown, name: string): asserts text is string {
   if (typeof text !== "string") refuse(`${name} must be a string, not ${describe(text)}`);
-  if (loneSurrogate.test(text)) refuse(`${name} must be well-formed Unicode, this one has half a surrogate pair`);
+  if (loneSurrogate.test(text))
+    refuse(`${name} must be well-formed Unicode, this one has half a surrogate pair`);
 }
 
 /** @throws CoordError "invalid-argument" */
 export function checkSelector(selector: KeySelector): void {
-  if (typeof selector !== "object" || selector === null) refuse("a selector is { key }, { prefix } or { from, to }");
+  if (typeof selector !== "object" || selector === null)
+    refuse("a selector is { key }, { prefix } or { from, to }");
   const kinds = ["key", "prefix", "from"].filter((name) => name in selector);
   if (kinds.length !== 1 || "to" in selector !== "from" in selector) {
     refuse("a selector is exactly one of { key }, { prefix } and { from, to }");
@@ -107,13 +109,16 @@ function checkList<Item>(
 function checkCompare(compare: Compare): number {
   if (typeof compare !== "object" || compare === null) refuse("a compare is { key, target, op, value }");
   checkKey(compare.key);
-  if (!["=", "!=", "<", ">"].includes(compare.op)) refuse(`a compare's op is =, !=, < or >, not ${describe(compare.op)}`);
+  if (!["=", "!=", "<", ">"].includes(compare.op))
+    refuse(`a compare's op is =, !=, < or >, not ${describe(compare.op)}`);
   if (compare.target === "value") return compare.key.length + checkValue(compare.value);
   if (!["create", "mod", "version", "lease"].includes(compare.target)) {
     refuse(`a compare's target is create, mod, version, lease or value, not ${describe(compare.target)}`);
   }
   if (typeof compare.value !== "bigint" || compare.value < 0n || compare.value > maxInt64) {
-    refuse(`a compare with ${compare.target} needs a bigint from 0 to 2^63 - 1, not ${describe(compare.value)}`);
+    refuse(
+      `a compare with ${compare.target} needs a bigint from 0 to 2^63 - 1, not ${describe(compare.value)}`,
+    );
   }
   return compare.key.length;
 }
@@ -147,7 +152,8 @@ function checkOverlaps(ops: readonly Op[]): void {
   for (const op of ops) {
     if (op.type !== "delete") continue;
     for (const key of puts) {
-      if (selects(op, key)) refuse(`one branch of a transaction both puts and deletes the key ${JSON.stringify(key)}`);
+      if (selects(op, key))
+        refuse(`one branch of a transaction both puts and deletes the key ${JSON.stringify(key)}`);
     }
   }
 }
@@ -161,12 +167,15 @@ function checkLimit(limit: number | undefined): void {
 function checkValue(value: unknown): number {
   if (value instanceof Uint8Array) return value.byteLength;
   if (typeof value !== "string") refuse(`a value is a string or a Uint8Array, not ${describe(value)}`);
-  if (loneSurrogate.test(value)) refuse("a value given as a string must be well-formed Unicode, this one has half a surrogate pair");
+  if (loneSurrogate.test(value))
+    refuse("a value given as a string must be well-formed Unicode, this one has half a surrogate pair");
   return value.length;
 }
 
 function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
-  if (typeof value === "bigint" || typeof value === "number" || typeof value === "boolean") return String(value);
+  if (typeof value === "string")
+    return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+  if (typeof value === "bigint" || typeof value === "number" || typeof value === "boolean")
+    return String(value);
   return value === null ? "null" : typeof value;
 }

@@ -8,7 +8,7 @@ import type { Coord } from "./port.js";
 import { nodeFileSystem, systemClock, systemRandomBytes } from "./system.js";
 
 export interface EmbeddedOptions {
-  /** Made if missing. Must be on a local file system, and everything in it belongs to the store. */
+  /** Made if missing. Must be on a local file system (no NFS, SMB, FUSE...), and everything in it belongs to the store. */
   readonly directory: string;
   /** Default: the process's clock. */
   readonly clock?: Clock;
@@ -80,6 +80,12 @@ export async function openEmbeddedCoord(options: EmbeddedOptions): Promise<Embed
 async function open(options: DurableLogOptions, clock: Clock): Promise<EmbeddedCoord> {
   let log: DurableLog | undefined;
   try {
+    if (!(await options.fileSystem.isLocal(options.directory))) {
+      throw new CoordError(
+        "invalid-argument",
+        `${options.directory} is on a file system that other hosts can use too, where the fence does not hold: use a local one`,
+      );
+    }
     const opened = await DurableLog.open(options);
     log = opened.log;
     const { store } = opened;
@@ -90,7 +96,9 @@ async function open(options: DurableLogOptions, clock: Clock): Promise<EmbeddedC
   } catch (error) {
     await log?.close().catch(() => undefined);
     if (error instanceof CoordError) throw error;
-    throw new CoordError("unavailable", `the store in ${options.directory} could not be opened`, { cause: error });
+    throw new CoordError("unavailable", `the store in ${options.directory} could not be opened`, {
+      cause: error,
+    });
   }
 }
 

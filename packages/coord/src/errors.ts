@@ -4,9 +4,10 @@
  * - `compacted`: the asked revision is older than what is kept; `compactRevision` on the error says the oldest one left.
  * - `history-lost`: the store's history is not the one this client saw before (another cluster id, or a revision that went back).
  * - `unavailable`: not reachable now. A transaction that ended so may or may not have been applied.
- * - `fenced`: an embedded store was opened again by somebody else; this instance will never acknowledge anything again.
+ * - `fenced`: an embedded store was opened again by somebody else; this instance will never acknowledge anything again. A
+ *   transaction that ended so may or may not have been applied.
  * - `corrupt`: the durable file is damaged in the middle, not only torn at its end.
- * - `closed`: this object was closed.
+ * - `closed`: this object was closed, or (an embedded store) closed itself because its disk failed: the cause says so.
  */
 export type CoordErrorCode =
   | "invalid-argument"

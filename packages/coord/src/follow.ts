@@ -40,20 +40,48 @@ export function follow(
   options: FollowOptions = {},
 ): AsyncIterableIterator<FollowBatch, undefined> {
   const leaving = new AbortController();
-  const signal = options.signal === undefined ? leaving.signal : AbortSignal.any([options.signal, leaving.signal]);
-  const batches = new Follower(coord, { ...selector }, { clock: options.clock ?? systemClock, signal }).batches();
+  let hasLeft = false;
+  const { clock = systemClock, signal } = options;
+  const batches = untilAborted(
+    new Follower(coord, { ...selector }, { clock, signal: leaving.signal }),
+    signal,
+    leaving,
+  );
   return {
     [Symbol.asyncIterator]() {
       return this;
     },
-    next: () => batches.next(),
+    async next() {
+      try {
+        return await batches.next();
+      } catch (error) {
+        if (hasLeft) return { done: true, value: undefined };
+        throw error;
+      }
+    },
     async return() {
       // Also gets a `next` to come back that waits for something to happen.
+      hasLeft = true;
       leaving.abort(new CoordError("closed", "the loop was left"));
       await batches.return(undefined);
       return { done: true, value: undefined };
     },
   };
+}
+
+async function* untilAborted(
+  follower: Follower,
+  signal: AbortSignal | undefined,
+  leaving: AbortController,
+): AsyncGenerator<FollowBatch, undefined, undefined> {
+  const onAbort = (): void => leaving.abort(signal?.reason);
+  signal?.throwIfAborted();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return yield* follower.batches();
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
 }
 
 interface Known {
@@ -71,7 +99,11 @@ class Follower {
   readonly #told: Map<string, bigint> = new Map();
   #pauseMs = firstPauseMs;
 
-  constructor(coord: Coord, selector: KeySelector, options: { readonly clock: Clock; readonly signal: AbortSignal }) {
+  constructor(
+    coord: Coord,
+    selector: KeySelector,
+    options: { readonly clock: Clock; readonly signal: AbortSignal },
+  ) {
     this.#coord = coord;
     this.#selector = selector;
     this.#clock = options.clock;
@@ -117,7 +149,10 @@ class Follower {
       throw new CoordError("history-lost", `cluster ${known.clusterId} was replaced by ${clusterId}`);
     }
     if (known !== undefined && revision < known.revision) {
-      throw new CoordError("history-lost", `revision ${known.revision} was told, and now the newest is ${revision}`);
+      throw new CoordError(
+        "history-lost",
+        `revision ${known.revision} was told, and now the newest is ${revision}`,
+      );
     }
     const gone = new Set(this.#told.keys());
     const puts: WatchEvent[] = [];
@@ -125,7 +160,9 @@ class Follower {
       gone.delete(kv.key);
       if (this.#told.get(kv.key) !== kv.modRevision) puts.push({ type: "put", kv });
     }
-    const deletes = [...gone].sort(compareKeys).map((key): WatchEvent => ({ type: "delete", key, modRevision: revision }));
+    const deletes = [...gone]
+      .sort(compareKeys)
+      .map((key): WatchEvent => ({ type: "delete", key, modRevision: revision }));
     return { revision, clusterId, snapshot: known === undefined, events: [...deletes, ...puts] };
   }
 

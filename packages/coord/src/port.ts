@@ -20,14 +20,17 @@ export interface KeyValue {
   readonly lease: bigint;
 }
 
-/** Which keys: one key, all that start with a prefix ("" is everything), or from inclusive to exclusive (byte order). */
+/**
+ * Which keys: one key, all that start with a prefix ("" is everything), or from inclusive to exclusive (byte order, `to` behind `from`).
+ * Keys are well-formed Unicode and not empty.
+ */
 export type KeySelector =
   | { readonly key: string }
   | { readonly prefix: string }
   | { readonly from: string; readonly to: string };
 
 export interface GetOptions {
-  /** Read as of this revision. Default: the newest, linearizable. @throws CoordError "compacted" */
+  /** Read as of this revision. Default: the newest, linearizable. @throws CoordError "compacted", "invalid-argument" if it is not there yet */
   readonly revision?: bigint;
   /** At most so many, in key order. Default: all. */
   readonly limit?: number;
@@ -43,15 +46,33 @@ export interface GetResult {
   readonly more: boolean;
 }
 
-/** What a transaction may look at. A missing key has createRevision, modRevision, version and lease 0, and no value. */
+/**
+ * What a transaction may look at. A missing key has createRevision, modRevision, version and lease 0, and no value: every compare
+ * of its value fails, "!=" too. Values are compared as bytes.
+ */
 export type Compare =
-  | { readonly key: string; readonly target: "create" | "mod" | "version" | "lease"; readonly op: CompareOp; readonly value: bigint }
-  | { readonly key: string; readonly target: "value"; readonly op: CompareOp; readonly value: string | Uint8Array };
+  | {
+      readonly key: string;
+      readonly target: "create" | "mod" | "version" | "lease";
+      readonly op: CompareOp;
+      readonly value: bigint;
+    }
+  | {
+      readonly key: string;
+      readonly target: "value";
+      readonly op: CompareOp;
+      readonly value: string | Uint8Array;
+    };
 export type CompareOp = "=" | "!=" | "<" | ">";
 
 export type Op =
   /** `lease` must exist. Without it the key hangs on no lease (a put takes it off an earlier one). */
-  | { readonly type: "put"; readonly key: string; readonly value: string | Uint8Array; readonly lease?: bigint }
+  | {
+      readonly type: "put";
+      readonly key: string;
+      readonly value: string | Uint8Array;
+      readonly lease?: bigint;
+    }
   | ({ readonly type: "delete" } & KeySelector)
   /** Sees the puts and deletes before it in the same transaction. */
   | ({ readonly type: "get"; readonly limit?: number } & KeySelector);
@@ -93,7 +114,7 @@ export interface WatchBatch {
 }
 
 export interface WatchOptions {
-  /** The first revision to be told. Default: the one after the newest at the time of the call. */
+  /** The first revision to be told, at least 1. Default: the one after the newest at the time of the call. */
   readonly fromRevision?: bigint;
   readonly signal?: AbortSignal;
 }
@@ -110,17 +131,22 @@ export interface Coord extends AsyncDisposable {
   clusterId(options?: { readonly signal?: AbortSignal }): Promise<string>;
   /** @throws CoordError "compacted", "invalid-argument" */
   get(selector: KeySelector, options?: GetOptions): Promise<GetResult>;
-  /** Atomic. Puts of one key twice in a branch are refused. @throws CoordError "invalid-argument", "lease-not-found" */
+  /**
+   * Atomic. One branch may neither put a key twice nor put one that it also deletes; at most 128 compares, and as many ops in a
+   * branch; at most 1.5 MiB of keys and values. A put of an unchanged value is a change, a delete of nothing is none.
+   * @throws CoordError "invalid-argument", "lease-not-found"
+   */
   txn(txn: Txn, options?: { readonly signal?: AbortSignal }): Promise<TxnResult>;
   /** `ttlMs` is rounded up to what the store can do (etcd: whole seconds). */
   grantLease(ttlMs: number, options?: { readonly signal?: AbortSignal }): Promise<Lease>;
   /** Starts the TTL anew. @throws CoordError "lease-not-found" */
   keepAlive(leaseId: bigint, options?: { readonly signal?: AbortSignal }): Promise<Lease>;
-  /** Deletes the lease and its keys in one revision. @throws CoordError "lease-not-found" */
+  /** Deletes the lease and its keys, in one revision (in none if it has no keys), as its expiry does. @throws CoordError "lease-not-found" */
   revokeLease(leaseId: bigint, options?: { readonly signal?: AbortSignal }): Promise<void>;
   /**
-   * Revisions from `fromRevision` on, in order, each once, none left out, over reconnects too. Slow readers are queued for
-   * without bound on memory up to the implementation's limit, then told "compacted". Ends only by leaving the loop or by an error.
+   * Revisions from `fromRevision` on, in order, each once, none left out, over reconnects too; one that is not there yet is waited for.
+   * A reader that is slower than the store's changes is held up for within a bound that the implementation states, and told
+   * "compacted" beyond it. Ends only by leaving the loop or by an error. May be iterated once.
    * @throws CoordError "compacted" (take a snapshot and start again behind it: `follow` does), "history-lost"
    */
   watch(selector: KeySelector, options?: WatchOptions): AsyncIterable<WatchBatch>;

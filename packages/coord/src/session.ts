@@ -44,7 +44,10 @@ export async function openSession(coord: Coord, options: SessionOptions): Promis
   const marginMs = options.marginMs ?? lease.ttlMs / 10;
   if (!(marginMs >= 0 && marginMs < lease.ttlMs)) {
     await coord.revokeLease(lease.id).catch(() => undefined);
-    throw new CoordError("invalid-argument", `marginMs must be from 0 to below the TTL of ${lease.ttlMs} ms, not ${marginMs}`);
+    throw new CoordError(
+      "invalid-argument",
+      `marginMs must be from 0 to below the TTL of ${lease.ttlMs} ms, not ${marginMs}`,
+    );
   }
   return new LeaseSession({ coord, clock, marginMs, sentMs, leaseId: lease.id, ttlMs: lease.ttlMs });
 }
@@ -156,14 +159,17 @@ class LeaseSession implements Session {
   /** Not for longer than the lease would live anyway. */
   async #revoke(signal: AbortSignal | undefined): Promise<void> {
     const giveUp = new AbortController();
+    const onAbort = (): void => giveUp.abort(signal?.reason);
     const cancel = this.#clock.setTimer(this.ttlMs, () => giveUp.abort(new Error("revoking took too long")));
-    const signals = signal === undefined ? [giveUp.signal] : [giveUp.signal, signal];
+    signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      await this.#coord.revokeLease(this.leaseId, { signal: AbortSignal.any(signals) });
+      signal?.throwIfAborted();
+      await this.#coord.revokeLease(this.leaseId, { signal: giveUp.signal });
     } catch {
       signal?.throwIfAborted();
     } finally {
       cancel();
+      signal?.removeEventListener("abort", onAbort);
     }
   }
 }

@@ -1,1 +1,14 @@
+/** Publishing to topics and reading from them, without a server: the import graph holds no HTTP, no server and no etcd code. */
+export type { SegmentStats, TopicStats } from "./client/describe.js";
+export type { TopicEvent } from "./client/events.js";
+export {
+  type PublishMessage,
+  type StoredMessage,
+  TopicClient,
+  type TopicClientOptions,
+} from "./client/topic-client.js";
 export * from "./errors.js";
+export { type GrpcBufferOptions, grpcBuffers } from "./grpc/connect-buffer.js";
+export type { AppendRetry } from "./publish/publisher.js";
+export type { Consumer, ConsumerOptions, Message } from "./subscribe/consumer.js";
+export { DEFAULT_RANGE_SIZE_FACTOR, type Topic, type TopicRange, TopicService } from "./topics/topic-service.js";

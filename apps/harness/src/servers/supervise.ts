@@ -38,7 +38,7 @@ export interface SuperviseOptions {
  */
 const SUPERVISOR = `
 exec 4<&0 </dev/null
-{ while read -r _ <&4; do :; done; } 3>&- &
+{ while read -r _ <&4; do :; done; kill -KILL 0; } 3>&- &
 watcher=$!
 "$@" </dev/null 3>&- 4<&- &
 pid=$!

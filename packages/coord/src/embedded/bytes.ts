@@ -11,8 +11,10 @@ export class ByteWriter {
     return this.#length;
   }
 
+  // Growing replaces the view, so the room is made before the view is looked at.
   u8(value: number): void {
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
   }
 
   u32(value: number): void {

@@ -142,7 +142,9 @@ export class CommitLoop {
     const isFenced = error instanceof CoordError;
     const unknown = isFenced
       ? error
-      : new CoordError("unavailable", "the disk failed, so this may or may not have happened", { cause: error });
+      : new CoordError("unavailable", "the disk failed, so this may or may not have happened", {
+          cause: error,
+        });
     for (const task of group) task.reject(unknown);
     const ended = isFenced
       ? error

@@ -11,7 +11,13 @@ import {
   snapshotName,
   walName,
 } from "./folder.js";
-import { encodeFileHeader, encodeFrameHeader, fileHeaderBytes, frameHeaderBytes, nonceBytes } from "./frames.js";
+import {
+  encodeFileHeader,
+  encodeFrameHeader,
+  fileHeaderBytes,
+  frameHeaderBytes,
+  nonceBytes,
+} from "./frames.js";
 import { type LogRecord, writeRecord } from "./records.js";
 import { encodeSnapshot } from "./snapshot.js";
 import { type HistoryLimits, Store } from "./store.js";
@@ -63,7 +69,10 @@ export class DurableLog {
     const generation = await claimGeneration(fileSystem, directory);
     const snapshot = await recover(fileSystem, directory, limits);
     const clusterId = snapshot?.clusterId ?? hex(randomBytes(16));
-    return { log: new DurableLog(options, generation, clusterId), store: snapshot?.store ?? new Store(limits) };
+    return {
+      log: new DurableLog(options, generation, clusterId),
+      store: snapshot?.store ?? new Store(limits),
+    };
   }
 
   /** Whether the log file is long enough to be worth a snapshot. */
@@ -89,7 +98,10 @@ export class DurableLog {
     const files = parseNames(await this.#options.fileSystem.list(this.#options.directory));
     const highest = highestGeneration(files);
     if (highest > this.generation) {
-      throw new CoordError("fenced", `the folder was opened again: generation ${highest} follows ${this.generation}`);
+      throw new CoordError(
+        "fenced",
+        `the folder was opened again: generation ${highest} follows ${this.generation}`,
+      );
     }
     const own = this.#file?.name;
     if (own !== undefined && !files.some((file) => file.name === own)) {
@@ -147,7 +159,8 @@ export class DurableLog {
     const { directory, fileSystem } = this.#options;
     const own = { generation: this.generation, sequence: this.#sequence };
     for (const file of parseNames(await fileSystem.list(directory))) {
-      const isOlder = file.kind === "generation" ? file.generation < own.generation : compareNumbers(file, own) < 0;
+      const isOlder =
+        file.kind === "generation" ? file.generation < own.generation : compareNumbers(file, own) < 0;
       if (isOlder) await fileSystem.remove(`${directory}/${file.name}`);
     }
   }

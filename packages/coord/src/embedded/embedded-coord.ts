@@ -177,7 +177,10 @@ export class EmbeddedStore implements Coord {
         compactRevision,
       });
     }
-    const { kvs, more } = this.#store.range(selector, { revision: at, ...(limit === undefined ? {} : { limit }) });
+    const { kvs, more } = this.#store.range(selector, {
+      revision: at,
+      ...(limit === undefined ? {} : { limit }),
+    });
     return { revision: this.#visible, kvs: kvs.map(copyKv), more };
   }
 

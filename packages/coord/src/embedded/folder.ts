@@ -1,7 +1,7 @@
 import { CoordError } from "../errors.js";
 import type { FileSystem } from "../file-system.js";
-import { decodeFile, fileHeaderBytes } from "./frames.js";
 import { ByteReader } from "./bytes.js";
+import { decodeFile, fileHeaderBytes } from "./frames.js";
 import { readRecord } from "./records.js";
 import { decodeSnapshot, type Snapshot } from "./snapshot.js";
 import type { HistoryLimits } from "./store.js";
@@ -19,7 +19,8 @@ export interface FileNumber {
 }
 
 export const generationName = (generation: number): string => `generation-${padded(generation)}`;
-export const snapshotName = (at: FileNumber): string => `snapshot-${padded(at.generation)}-${padded(at.sequence)}`;
+export const snapshotName = (at: FileNumber): string =>
+  `snapshot-${padded(at.generation)}-${padded(at.sequence)}`;
 export const walName = (at: FileNumber, nonce: Uint8Array): string =>
   `wal-${padded(at.generation)}-${padded(at.sequence)}-${hex(nonce)}`;
 
@@ -87,14 +88,22 @@ async function recoverOnce(
   limits: HistoryLimits,
 ): Promise<Snapshot | undefined> {
   const files = parseNames(await fileSystem.list(directory));
-  const newest = files.filter((file) => file.kind === "snapshot").sort(compareNumbers).at(-1);
+  const newest = files
+    .filter((file) => file.kind === "snapshot")
+    .sort(compareNumbers)
+    .at(-1);
   if (newest === undefined) {
     await refuseOrphans(fileSystem, directory, files);
     return undefined;
   }
-  const snapshot = decodeSnapshot(await readFile(fileSystem, `${directory}/${newest.name}`), newest.name, limits);
+  const snapshot = decodeSnapshot(
+    await readFile(fileSystem, `${directory}/${newest.name}`),
+    newest.name,
+    limits,
+  );
   if (!files.some((file) => file.name === snapshot.wal)) {
-    if (!(await fileSystem.exists(`${directory}/${newest.name}`))) return await recoverOnce(fileSystem, directory, limits);
+    if (!(await fileSystem.exists(`${directory}/${newest.name}`)))
+      return await recoverOnce(fileSystem, directory, limits);
     throw new CoordError("corrupt", `${newest.name} goes on in ${snapshot.wal}, which is missing`);
   }
   const file = await readFile(fileSystem, `${directory}/${snapshot.wal}`);

@@ -51,7 +51,10 @@ export function decodeFile(file: Uint8Array, name: string): Uint8Array[] {
   }
   for (let later = at + 1; later <= file.byteLength - frameHeaderBytes; later++) {
     if (frameAt(file, later, nonce, (sequence) => sequence > payloads.length) === undefined) continue;
-    throw new CoordError("corrupt", `${name} is damaged at byte ${at}: the log goes on soundly at byte ${later}`);
+    throw new CoordError(
+      "corrupt",
+      `${name} is damaged at byte ${at}: the log goes on soundly at byte ${later}`,
+    );
   }
   return payloads;
 }
@@ -66,7 +69,8 @@ function decodeFileHeader(file: Uint8Array, name: string): Uint8Array {
     throw new CoordError("corrupt", `${name} does not begin with the header of a log`);
   }
   const found = view.getUint32(4, true);
-  if (found !== version) throw new CoordError("corrupt", `${name} has format ${found}, this program knows format ${version}`);
+  if (found !== version)
+    throw new CoordError("corrupt", `${name} has format ${found}, this program knows format ${version}`);
   return file.subarray(8, 8 + nonceBytes);
 }
 

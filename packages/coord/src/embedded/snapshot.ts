@@ -56,7 +56,9 @@ export function decodeSnapshot(file: Uint8Array, name: string, limits: HistoryLi
   try {
     return decodeBody(new ByteReader(body), limits);
   } catch (error) {
-    throw new CoordError("corrupt", `${name} can't be read as a snapshot of format ${version}`, { cause: error });
+    throw new CoordError("corrupt", `${name} can't be read as a snapshot of format ${version}`, {
+      cause: error,
+    });
   }
 }
 

@@ -175,7 +175,10 @@ export class Store {
   /** Makes `revision` the oldest that is kept. One that is older than that already changes nothing. @throws CoordError "invalid-argument" */
   compact(revision: bigint): void {
     if (revision > this.#revision) {
-      throw new CoordError("invalid-argument", `revision ${revision} is in the future, the newest is ${this.#revision}`);
+      throw new CoordError(
+        "invalid-argument",
+        `revision ${revision} is in the future, the newest is ${this.#revision}`,
+      );
     }
     if (revision <= this.#compact) return;
     const gone = this.#log.splice(0, Number(revision - this.#compact));
@@ -264,7 +267,8 @@ export function mutationOf(event: WatchEvent): Mutation {
 function bytesOf(events: readonly WatchEvent[]): number {
   let bytes = 64;
   for (const event of events) {
-    bytes += 128 + (event.type === "put" ? event.kv.key.length + event.kv.value.byteLength : event.key.length);
+    bytes +=
+      128 + (event.type === "put" ? event.kv.key.length + event.kv.value.byteLength : event.key.length);
   }
   return bytes;
 }

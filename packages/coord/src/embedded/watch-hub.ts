@@ -140,11 +140,15 @@ export class Watcher implements AsyncIterableIterator<WatchBatch, undefined> {
 
   #open(): void {
     this.#state = "open";
-    if (this.#signal?.aborted === true) return this.fail(this.#signal.reason);
-    if (this.#hub.failure !== undefined) return this.fail(this.#hub.failure);
-    this.#signal?.addEventListener("abort", this.#onAbort);
-    this.#hub.add(this);
-    this.advance();
+    if (this.#signal?.aborted === true) {
+      this.fail(this.#signal.reason);
+    } else if (this.#hub.failure !== undefined) {
+      this.fail(this.#hub.failure);
+    } else {
+      this.#signal?.addEventListener("abort", this.#onAbort);
+      this.#hub.add(this);
+      this.advance();
+    }
   }
 
   readonly #onAbort = (): void => this.fail(this.#signal?.reason);
@@ -162,9 +166,13 @@ export class Watcher implements AsyncIterableIterator<WatchBatch, undefined> {
     for (; this.#next <= source.visibleRevision; this.#next += 1n) {
       if (this.#next < source.compactRevision) {
         const compactRevision = source.compactRevision;
-        throw new CoordError("compacted", `revision ${this.#next} is gone, the oldest one left is ${compactRevision}`, {
-          compactRevision,
-        });
+        throw new CoordError(
+          "compacted",
+          `revision ${this.#next} is gone, the oldest one left is ${compactRevision}`,
+          {
+            compactRevision,
+          },
+        );
       }
       const events = source.eventsOf(this.#next).filter((event) => selects(this.#selector, keyOf(event)));
       if (events.length > 0) return events;

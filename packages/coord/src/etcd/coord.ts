@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Etcd3, IResponseHeader } from "etcd3";
 import { checkGet, checkLeaseId, checkRevision, checkSelector, checkTtl, checkTxn } from "../check.js";
 import { CoordError } from "../errors.js";
@@ -42,6 +43,7 @@ export class EtcdCoord implements Coord {
   readonly #starts: Set<Promise<unknown>> = new Set();
 
   constructor(parts: EtcdCoordParts) {
+    setMaxListeners(0, this.#ended.signal); // one for each call and watch under way: many are no leak
     this.#endpoints = parts.endpoints;
     this.#scope = {
       clock: parts.clock,

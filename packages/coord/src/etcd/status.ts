@@ -34,7 +34,9 @@ export function coordError(what: string, failure: Failure, cause: unknown): Coor
     code === GRPC.permissionDenied ||
     /etcdserver: (permission denied|authentication failed|user name is empty|too large lease TTL)/.test(
       details,
-    )
+    ) ||
+    // The server's words for a request that it did not take. Ours for its answer, which have a capital, are another matter.
+    details.includes("grpc: received message larger than max")
   ) {
     return new CoordError("invalid-argument", message, { cause });
   }

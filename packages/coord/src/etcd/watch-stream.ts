@@ -46,7 +46,7 @@ export class WatchStream {
   #end: End | undefined;
   #wake: (() => void) | undefined;
   #heard = false;
-  #probed = true;
+  #probed = false;
   #suspect = false;
   #cancelTimer = (): void => {};
   readonly #onStop = (): void => {
@@ -78,7 +78,7 @@ export class WatchStream {
     options.stop.addEventListener("abort", this.#onStop);
     raw.write({ create_request: this.#createRequest() });
     // The first answer is waited for as that to a probe is.
-    this.#cancelTimer = scope.clock.setTimer(scope.requestTimeoutMs, () => this.#tick());
+    this.#awaitTick(true);
   }
 
   /** The first revision that was not told yet. */
@@ -118,6 +118,7 @@ export class WatchStream {
   #receive(response: IWatchResponse): void {
     if (this.#end !== undefined) return;
     this.#heard = true;
+    if (this.#probed) this.#awaitTick(false);
     try {
       this.#options.observe(response.header);
       const { state, news } = decodeWatch(this.#state, response);
@@ -177,19 +178,23 @@ export class WatchStream {
    */
   #tick(): void {
     if (this.#heard || this.#paused) {
-      this.#heard = false;
-      this.#probed = false;
+      this.#awaitTick(false);
     } else if (this.#probed) {
       this.#suspect = true;
       this.#finish(
         lost(`nothing came for ${this.#scope.requestTimeoutMs} ms, not even an answer to a probe`),
       );
-      return;
     } else {
-      this.#probed = true;
       this.#probe();
+      this.#awaitTick(true);
     }
-    const delayMs = this.#probed ? this.#scope.requestTimeoutMs : this.#options.probeIntervalMs;
+  }
+
+  #awaitTick(probed: boolean): void {
+    this.#heard = false;
+    this.#probed = probed;
+    this.#cancelTimer();
+    const delayMs = probed ? this.#scope.requestTimeoutMs : this.#options.probeIntervalMs;
     this.#cancelTimer = this.#scope.clock.setTimer(delayMs, () => this.#tick());
   }
 

@@ -119,7 +119,9 @@ class GrpcBuffer implements BufferConnection {
     key: string,
     { signal, fromTime = 0n }: CallOptions & { readonly fromTime?: bigint } = {},
   ): Promise<FoundMessage | undefined> {
-    const response = await unary<GetResponse>(signal, (done) => this.#client.get({ topic, key, fromTime }, done));
+    const response = await unary<GetResponse>(signal, (done) =>
+      this.#client.get({ topic, key, fromTime }, done),
+    );
     return response.segment && { segment: fromSegmentRef(response.segment), frame: response.frame };
   }
 

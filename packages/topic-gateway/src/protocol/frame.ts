@@ -27,7 +27,7 @@ export const FRAME_HEADER_BYTES = 48;
 export const NONCE_BYTES = 8;
 const VERSION = 1;
 /** A header frame also lists predecessors, so it may be larger than a message. */
-const MAX_FRAME_BYTES = FRAME_HEADER_BYTES + Math.max(MAX_BODY_BYTES, 4 * 1024 * 1024);
+export const MAX_FRAME_BYTES: number = FRAME_HEADER_BYTES + Math.max(MAX_BODY_BYTES, 4 * 1024 * 1024);
 
 export type FrameKind = "header" | "message" | "checkpoint" | "seal";
 const KINDS: readonly (FrameKind | undefined)[] = [undefined, "header", "message", "checkpoint", "seal"];

@@ -36,7 +36,7 @@ export function hashOfKey(key: string): number {
   return murmur3Mod(key, HASHES - 1);
 }
 
-export class Publisher implements AsyncDisposable {
+export class Publisher {
   readonly #context: ClientContext;
   readonly #maxAttempts: number;
   readonly #deadlineMs: number;
@@ -44,6 +44,8 @@ export class Publisher implements AsyncDisposable {
   readonly #topics = new Map<TopicName, TopicSenders>();
   readonly #unlisten: () => void;
   #order = 0;
+  #unanswered = 0;
+  #onAnswered: (() => void) | undefined;
   #closed = false;
 
   constructor(context: ClientContext, retry: AppendRetry = {}) {
@@ -68,14 +70,16 @@ export class Publisher implements AsyncDisposable {
       // Everything is checked before anything is sent.
       const encoded = bodies.map((body) => encodeBody(body));
       const onAbort = (): void => call.fail(signal?.reason);
-      const settle = <T>(then: (value: T) => void) => {
-        if (!signal) return then;
-        return (value: T): void => {
-          signal.removeEventListener("abort", onAbort);
+      const settle =
+        <T>(then: (value: T) => void) =>
+        (value: T): void => {
+          signal?.removeEventListener("abort", onAbort);
+          this.#unanswered -= 1;
+          if (this.#unanswered === 0) this.#onAnswered?.();
           then(value);
         };
-      };
       const deadlineMs = this.#context.runtime.clock.monotonicMs() + this.#deadlineMs;
+      this.#unanswered += 1;
       const call = new PublishCall(bodies.length, deadlineMs, settle(resolve), settle(reject));
       signal?.addEventListener("abort", onAbort, { once: true });
       for (let index = 0; index < bodies.length; index++) {
@@ -84,6 +88,18 @@ export class Publisher implements AsyncDisposable {
         this.#order += 1;
         senders.enqueue({ call, index, key, hash: hashOfKey(key), body, order: this.#order, attempts: 0 });
       }
+    });
+  }
+
+  /** Resolves when no call is unanswered. Every call ends by its deadline, so this does. */
+  #answered(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#unanswered === 0 || signal?.aborted) {
+        resolve();
+        return;
+      }
+      this.#onAnswered = resolve;
+      signal?.addEventListener("abort", () => resolve(), { once: true });
     });
   }
 
@@ -111,9 +127,11 @@ export class Publisher implements AsyncDisposable {
     return stream;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Takes no more, waits until everything is answered (or the signal aborts), fails what is left. */
+  async close(signal?: AbortSignal): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#answered(signal);
     this.#unlisten();
     const reason = new TopicError("closed", "the client was closed before the message was acknowledged");
     for (const topic of this.#topics.values()) topic.failAll(reason);

@@ -1,0 +1,98 @@
+/** Flags and environment of `serve`, checked. The only place that reads the environment is `main.ts`, which hands it in. */
+import { resolve } from "node:path";
+import { type Endpoint, parseEndpoint } from "@x/viewreg";
+import { InvalidArgumentError, Option } from "commander";
+
+export type Role = "all" | "gateway" | "buffer";
+
+export interface ServeConfig {
+  readonly role: Role;
+  readonly http: Endpoint;
+  readonly grpc: Endpoint;
+  /** Holds everything durable that this process owns. */
+  readonly dataDirectory: string;
+  /** Empty: coordination is embedded, in the data directory. */
+  readonly etcd: readonly string[];
+  /** How many buffers `all` has. */
+  readonly buffers: number;
+  /** Of a buffer's lease: how long its ranges stay its own when it goes silent. */
+  readonly leaseTtlMs: number;
+  readonly segmentMaxBytes: number;
+  readonly segmentMaxAgeMs: number;
+}
+
+export interface ServeFlags {
+  readonly role: Role;
+  readonly http: Endpoint;
+  readonly grpc: Endpoint;
+  readonly data: string;
+  readonly etcd: readonly string[];
+  readonly buffers: number;
+  readonly leaseTtlMs: number;
+  readonly segmentMaxBytes: number;
+  readonly segmentMaxAgeMs: number;
+}
+
+/** The options that `serve` and `demo` share. Each can also come from the environment variable that it names. */
+export function serveOptions(): Option[] {
+  return [
+    new Option("--role <role>", "what this process is")
+      .env("X_GATEWAY_ROLE")
+      .choices(["all", "gateway", "buffer"])
+      .default("all"),
+    new Option("--http <host:port>", "where HTTP and the page are served; port 0 takes a free one")
+      .env("X_GATEWAY_HTTP")
+      .argParser(endpoint)
+      .default({ host: "127.0.0.1", port: 8080 }, "127.0.0.1:8080"),
+    new Option("--grpc <host:port>", "where gRPC is served; port 0 takes a free one")
+      .env("X_GATEWAY_GRPC")
+      .argParser(endpoint)
+      .default({ host: "127.0.0.1", port: 9090 }, "127.0.0.1:9090"),
+    new Option("--data <dir>", "where everything durable is kept").env("X_GATEWAY_DATA").default("data"),
+    new Option("--etcd <urls>", "etcd endpoints, separated by commas; without them coordination is embedded")
+      .env("X_GATEWAY_ETCD")
+      .argParser((text) =>
+        text
+          .split(",")
+          .map((url) => url.trim())
+          .filter((url) => url !== ""),
+      )
+      .default([], "embedded"),
+    new Option("--buffers <count>", "buffers in this process, when it is all in one")
+      .env("X_GATEWAY_BUFFERS")
+      .argParser(count(1, 64))
+      .default(3),
+    new Option("--lease-ttl-ms <ms>", "how long the ranges of a silent buffer stay its own")
+      .env("X_GATEWAY_LEASE_TTL_MS")
+      .argParser(count(1_000, 600_000))
+      .default(5_000),
+    new Option("--segment-max-bytes <bytes>", "a segment of this size is sealed and a new one begun")
+      .env("X_GATEWAY_SEGMENT_MAX_BYTES")
+      .argParser(count(64 * 1024, 2 ** 40))
+      .default(64 * 1024 * 1024),
+    new Option("--segment-max-age-ms <ms>", "a segment with messages is sealed at this age")
+      .env("X_GATEWAY_SEGMENT_MAX_AGE_MS")
+      .argParser(count(1_000, 2 ** 40))
+      .default(10 * 60_000),
+  ];
+}
+
+export function toServeConfig({ data, ...flags }: ServeFlags): ServeConfig {
+  return { ...flags, dataDirectory: resolve(data) };
+}
+
+function endpoint(text: string): Endpoint {
+  try {
+    return parseEndpoint(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+export function count(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is not an integer from ${min} to ${max}`);
+  };
+}

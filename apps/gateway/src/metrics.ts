@@ -1,0 +1,75 @@
+/** Prometheus metrics of one gateway process, in a registry of its own. */
+
+import type { TopicClient, TopicEvent } from "@x/topic-gateway";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+export interface GatewayMetrics {
+  readonly contentType: string;
+  text(): Promise<string>;
+  published(topic: string, count: number): void;
+  delivered(topic: string, count: number): void;
+  clientEvent(event: TopicEvent): void;
+  watchClient(client: TopicClient): void;
+  requestEnded(route: string, status: number, seconds: number): void;
+}
+
+export function gatewayMetrics(): GatewayMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const published = new Counter({
+    name: "topic_messages_published_total",
+    help: "Messages acknowledged over HTTP",
+    labelNames: ["topic"],
+    registers,
+  });
+  const delivered = new Counter({
+    name: "topic_messages_delivered_total",
+    help: "Messages delivered over HTTP",
+    labelNames: ["topic"],
+    registers,
+  });
+  const events = new Counter({
+    name: "topic_client_events_total",
+    help: "What the topic client told of itself",
+    labelNames: ["type"],
+    registers,
+  });
+  const requests = new Histogram({
+    name: "http_request_duration_seconds",
+    help: "HTTP requests by route and status",
+    labelNames: ["route", "status"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    published: (topic, count) => published.inc({ topic }, count),
+    delivered: (topic, count) => delivered.inc({ topic }, count),
+    clientEvent: ({ type }) => events.inc({ type }),
+    requestEnded: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
+    watchClient(client) {
+      new Gauge({
+        name: "topic_ranges_without_owner",
+        help: "Hash ranges that no buffer leases now",
+        labelNames: ["topic"],
+        registers,
+        collect() {
+          this.reset();
+          for (const { name, ranges } of client.topics.list()) {
+            this.set({ topic: name }, ranges.filter(({ buffer }) => buffer === undefined).length);
+          }
+        },
+      });
+      new Gauge({
+        name: "topic_buffers",
+        help: "Buffers that are registered",
+        registers,
+        collect() {
+          this.set(client.listBuffers().length);
+        },
+      });
+    },
+  };
+}

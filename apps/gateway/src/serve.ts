@@ -1,0 +1,190 @@
+/** Puts a process together from its roles, in the order in which they need each other, and takes it apart in reverse. */
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Coord } from "@x/coord";
+import { openEmbeddedCoord } from "@x/coord/embedded";
+import { openEtcdCoord } from "@x/coord/etcd";
+import { type Buffer as BufferNode, createBufferServer, openBuffer } from "@x/topic-buffer";
+import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
+import { grpcBuffers, openGatewayServer, TopicClient } from "@x/topic-gateway";
+import type { BufferConnection, SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
+import { formatEndpoint } from "@x/viewreg";
+import type { ServeConfig } from "./config.js";
+import { openHttpServer } from "./http/server.js";
+import type { Log } from "./log.js";
+import { gatewayMetrics } from "./metrics.js";
+
+export interface Served extends AsyncDisposable {
+  /** `HOST:PORT`, as bound. */
+  readonly http: string;
+  readonly grpc: string;
+  /** The client that the gateway itself uses; undefined for a buffer. */
+  readonly client: TopicClient | undefined;
+  /** Rejects when something that can't be lived without has failed. */
+  readonly failed: Promise<never>;
+  close(): Promise<void>;
+}
+
+/** How long each part may take to stop: all of them together stay below the 5 s that a supervisor waits. */
+const STOP_GRACE_MS = 1_000;
+
+export async function serve(config: ServeConfig, log: Log): Promise<Served> {
+  const stack = new AsyncStack();
+  try {
+    await mkdir(config.dataDirectory, { recursive: true });
+    const coord = stack.use(await openCoord(config));
+    const archive = stack.use(await openLocalArchive({ directory: join(config.dataDirectory, "archive") }));
+    const metrics = gatewayMetrics();
+    const local = new Map<string, BufferNode>();
+    let grpc = "";
+
+    if (config.role !== "gateway") {
+      const logs = stack.use(
+        await openLocalSegmentLog({ directory: join(config.dataDirectory, "segments") }),
+      );
+      const single = config.role === "buffer";
+      for (let i = 1; i <= (single ? 1 : config.buffers); i++) {
+        const listen = single ? config.grpc : { host: "127.0.0.1", port: 0 };
+        const { buffer, address } = await openLocalBuffer(config, log, {
+          coord,
+          logs,
+          archive,
+          listen,
+          number: i,
+          stack,
+        });
+        local.set(address, buffer);
+        if (single) grpc = address;
+      }
+    }
+    if (config.role === "buffer") {
+      const http = stack.use(await openHttpServer({ endpoint: config.http, log, metrics }));
+      return served(stack, { http: http.address, grpc, client: undefined });
+    }
+
+    const overNetwork = grpcBuffers();
+    const client = await TopicClient.open({
+      coord,
+      archive,
+      // A buffer of this very process needs no network.
+      connect: (address) => {
+        const buffer = local.get(address);
+        return buffer ? inProcess(buffer) : overNetwork(address);
+      },
+      onEvent: (event) => {
+        metrics.clientEvent(event);
+        log.debug(event.type, event);
+      },
+    });
+    stack.defer(() => client.close({ signal: AbortSignal.timeout(STOP_GRACE_MS) }));
+    metrics.watchClient(client);
+    const server = await openGatewayServer({ client, address: formatEndpoint(config.grpc) });
+    stack.defer(() => server.close({ graceMs: STOP_GRACE_MS }));
+    grpc = formatEndpoint({ ...config.grpc, port: server.port });
+    const http = stack.use(await openHttpServer({ endpoint: config.http, log, metrics, client }));
+    return served(stack, { http: http.address, grpc, client });
+  } catch (error) {
+    await stack.close();
+    throw error;
+  }
+}
+
+async function openCoord({ etcd, dataDirectory }: ServeConfig): Promise<Coord> {
+  return etcd.length > 0
+    ? await openEtcdCoord({ hosts: etcd })
+    : await openEmbeddedCoord({ directory: join(dataDirectory, "coord") });
+}
+
+async function openLocalBuffer(
+  config: ServeConfig,
+  log: Log,
+  parts: {
+    readonly coord: Coord;
+    readonly logs: SegmentLogStore;
+    readonly archive: SegmentArchive;
+    readonly listen: { readonly host: string; readonly port: number };
+    readonly number: number;
+    readonly stack: AsyncStack;
+  },
+): Promise<{ buffer: BufferNode; address: string }> {
+  const { coord, logs, archive, listen, number, stack } = parts;
+  // The address is part of what the buffer registers, so its server listens first.
+  const server = await createBufferServer({ address: formatEndpoint(listen) });
+  stack.defer(() => server.close({ graceMs: STOP_GRACE_MS }));
+  const address = formatEndpoint({ ...listen, port: server.port });
+  const id = `buffer-${number}-${randomBytes(4).toString("hex")}`;
+  const buffer = stack.use(
+    await openBuffer({
+      id,
+      address,
+      coord,
+      logs,
+      archive,
+      leaseTtlMs: config.leaseTtlMs,
+      segmentMaxBytes: config.segmentMaxBytes,
+      segmentMaxAgeMs: config.segmentMaxAgeMs,
+      onEvent: (event) => log.buffer(id, event),
+    }),
+  );
+  server.serve(buffer);
+  return { buffer, address };
+}
+
+function inProcess(buffer: BufferNode): BufferConnection {
+  return {
+    publish: (batches, options) => buffer.publish(batches, options),
+    read: (request, options) => buffer.read(request, options),
+    get: (topic, key, options) => buffer.get(topic, key, options),
+    describe: (topic, options) => buffer.describe(topic, options),
+    // The buffer belongs to the process, not to the connection.
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+function served(stack: AsyncStack, what: Pick<Served, "http" | "grpc" | "client">): Served {
+  const failed = new Promise<never>((_, reject) => {
+    const look = setInterval(() => {
+      if (what.client?.failure === undefined) return;
+      clearInterval(look);
+      reject(what.client.failure);
+    }, 1_000);
+    look.unref();
+    stack.defer(async () => clearInterval(look));
+  });
+  failed.catch(() => {});
+  const close = () => stack.close();
+  return { ...what, failed, close, [Symbol.asyncDispose]: close };
+}
+
+/** Node 20 has no AsyncDisposableStack. Later things close first; the first error of closing is thrown when all are closed. */
+class AsyncStack {
+  readonly #undo: (() => PromiseLike<void>)[] = [];
+  #closing: Promise<void> | undefined;
+
+  use<T extends AsyncDisposable>(value: T): T {
+    this.#undo.push(() => value[Symbol.asyncDispose]());
+    return value;
+  }
+
+  defer(undo: () => PromiseLike<void>): void {
+    this.#undo.push(undo);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const errors: unknown[] = [];
+    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) {
+      try {
+        await undo();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+}

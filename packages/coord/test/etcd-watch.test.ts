@@ -1,0 +1,324 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  type EtcdServer,
+  goBuildTimeoutMs,
+  requireServer,
+  startEtcd,
+} from "../../../apps/harness/src/servers/index.js";
+import { etcdCoord } from "../src/etcd.js";
+import { CoordError } from "../src/index.js";
+import type { Coord } from "../src/port.js";
+import {
+  describeEvents,
+  FaultyProxy,
+  iterate,
+  portOf,
+  put,
+  revisionsOf,
+  take,
+  watchersOn,
+} from "./etcd-support.js";
+
+const impatient = { requestTimeoutMs: 1_000, probeIntervalMs: 100, maxReconnectDelayMs: 200 };
+
+describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 }, () => {
+  let etcd: EtcdServer;
+  let coord: Coord;
+
+  beforeAll(async () => {
+    etcd = await startEtcd();
+  }, goBuildTimeoutMs);
+
+  afterAll(async () => {
+    await etcd?.stop();
+  });
+
+  beforeEach(async (test) => {
+    etcd.keepIfFails(test);
+    const fresh = etcdCoord({ hosts: etcd.endpoint, ...impatient });
+    coord = fresh;
+    test.onTestFinished(() => fresh.close());
+  });
+
+  it("tells every revision once and in order while etcd is killed and comes back, three times, under writes", async () => {
+    const first = (await put(coord, "k", "start")) + 1n;
+    const watch = iterate(coord.watch({ key: "k" }, { fromRevision: first }));
+    const told: bigint[] = [];
+    const reading = (async () => {
+      for (let events: string[] = []; !events.includes("put k=last"); ) {
+        const batches = await take(watch, 1);
+        told.push(...revisionsOf(batches));
+        events = batches.flatMap(describeEvents);
+      }
+    })();
+    for (let round = 0; round < 3; round++) {
+      let stop = false;
+      const writing = (async () => {
+        while (!stop)
+          await put(coord, "k").catch((error) => expect(error).toMatchObject({ code: "unavailable" }));
+      })();
+      const reached = told.length + 50;
+      await expect.poll(() => told.length, { timeout: 20_000, interval: 5 }).toBeGreaterThan(reached);
+      await etcd.kill("SIGKILL");
+      await etcd.restart();
+      stop = true;
+      await writing;
+    }
+    const last = await put(coord, "k", "last");
+    await reading;
+    // Nobody else writes, so the revisions have no gaps.
+    const expected = Array.from({ length: Number(last - first) + 1 }, (_, index) => first + BigInt(index));
+    expect(told).toEqual(expected);
+    await watch.return();
+  });
+
+  it("tells what happened around a pause of the whole server once", async () => {
+    const watch = iterate(coord.watch({ prefix: "pause/" }));
+    await put(coord, "pause/a", "1");
+    expect((await take(watch, 1)).flatMap(describeEvents)).toEqual(["put pause/a=1"]);
+    const pending = take(watch, 2);
+    await etcd.kill("SIGSTOP");
+    // Longer than the watch waits for the answer to a probe: the call's own deadline is as long, and begins no earlier.
+    await expect(put(coord, "pause/lost?")).rejects.toMatchObject({ code: "unavailable" });
+    await expect(coord.get({ key: "pause/a" })).rejects.toMatchObject({ code: "unavailable" });
+    await etcd.kill("SIGCONT");
+    await expect
+      .poll(() => put(coord, "pause/b", "2").catch((error) => error.code), { timeout: 20_000 })
+      .toBeTypeOf("bigint");
+    const { kvs } = await coord.get({ prefix: "pause/" });
+    const written = kvs.filter(({ key }) => key !== "pause/a").map(({ modRevision }) => modRevision);
+    // The write that timed out may have been done after all; if not, one more makes the second batch.
+    if (written.length === 1) written.push(await put(coord, "pause/c"));
+    expect(revisionsOf(await pending)).toEqual(written.sort((a, b) => Number(a - b)));
+    await watch.return();
+  });
+
+  it("notices a connection that went dead without a word, and goes on over a new one", async () => {
+    await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
+    await using behind = etcdCoord({ hosts: proxy.endpoint, ...impatient });
+    const watch = iterate(behind.watch({ prefix: "dead/" }));
+    await put(behind, "dead/a");
+    await take(watch, 1);
+    const accepted = proxy.accepted;
+    proxy.freezeExisting();
+    const revision = await put(coord, "dead/b"); // past the proxy
+    expect(revisionsOf(await take(watch, 1))).toEqual([revision]);
+    expect(proxy.accepted).toBeGreaterThan(accepted);
+    await watch.return();
+  });
+
+  it("keeps its stream while nothing changes, although it asks for signs of life", async () => {
+    await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
+    await using behind = etcdCoord({
+      hosts: proxy.endpoint,
+      ...impatient,
+      requestTimeoutMs: 300,
+      probeIntervalMs: 50,
+    });
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
+    const watch = iterate(behind.watch({ key: "quiet" }));
+    const pending = take(watch, 1);
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+    const sent = await streamsOpened(etcd.endpoint);
+    // Ten times as long as it would wait for an answer, told by a lease's end: etcd's clock, not ours.
+    const lease = await coord.grantLease(3_000);
+    await coord.txn({ then: [{ type: "put", key: "other", value: "", lease: lease.id }] });
+    const gone = iterate(coord.watch({ key: "other" }));
+    await take(gone, 1);
+    await gone.return();
+    expect(await streamsOpened(etcd.endpoint)).toBe(sent + 1); // that of `gone`
+    const revision = await put(coord, "quiet");
+    expect(revisionsOf(await pending)).toEqual([revision]);
+    await watch.return();
+  });
+
+  it("goes to the next member when its own does not answer any more", async () => {
+    await using dead = await FaultyProxy.start(portOf(etcd.endpoint));
+    await using alive = await FaultyProxy.start(portOf(etcd.endpoint));
+    // A first random number of 0 chooses the first host.
+    const first = { randomBytes: (count: number) => new Uint8Array(count) };
+    await using both = etcdCoord({ hosts: [dead.endpoint, alive.endpoint], ...impatient, ...first });
+    const watch = iterate(both.watch({ prefix: "move/" }));
+    await put(both, "move/a");
+    await take(watch, 1);
+    expect(alive.accepted).toBe(0);
+    dead.swallow("toClient", "toServer");
+    const revision = await put(coord, "move/b");
+    expect(revisionsOf(await take(watch, 1))).toEqual([revision]);
+    expect(alive.accepted).toBeGreaterThan(0);
+    await watch.return();
+  });
+
+  it("gives all events of a transaction in one batch, in their order", async () => {
+    await put(coord, "batch/old");
+    const watch = iterate(coord.watch({ prefix: "batch/" }));
+    await coord.txn({
+      then: [
+        { type: "put", key: "batch/z", value: "1" },
+        { type: "delete", key: "batch/old" },
+        { type: "put", key: "elsewhere", value: "" },
+        { type: "put", key: "batch/a", value: "2" },
+      ],
+    });
+    const [batch] = await take(watch, 1);
+    expect(describeEvents(batch!)).toEqual(["put batch/z=1", "delete batch/old", "put batch/a=2"]);
+    await watch.return();
+  });
+
+  it("catches up with thousands of revisions, more than etcd sends in one response or gRPC takes by default", async () => {
+    await using patient = etcdCoord({ hosts: etcd.endpoint, requestTimeoutMs: 30_000 });
+    const value = "x".repeat(4_000);
+    const first = await put(patient, "many", value);
+    await Promise.all(Array.from({ length: 2_500 }, () => put(patient, "many", value)));
+    const batches = await take(iterate(patient.watch({ key: "many" }, { fromRevision: first })), 2_501);
+    expect(revisionsOf(batches)).toEqual(Array.from({ length: 2_501 }, (_, index) => first + BigInt(index)));
+  });
+
+  it("stops reading behind a slow reader, and loses nothing", async () => {
+    await using small = etcdCoord({
+      hosts: etcd.endpoint,
+      requestTimeoutMs: 30_000,
+      probeIntervalMs: 10,
+      watchQueueBytes: 10_000,
+    });
+    const value = "x".repeat(2_000);
+    const watch = iterate(small.watch({ prefix: "slow/" }));
+    const first = await put(small, "slow/0", value);
+    await take(watch, 1);
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(Array.from({ length: 100 }, () => put(small, "slow/1", value)));
+    }
+    const batches = await take(watch, 2_000);
+    expect(revisionsOf(batches)).toEqual(
+      Array.from({ length: 2_000 }, (_, index) => first + 1n + BigInt(index)),
+    );
+    await watch.return();
+  });
+
+  it("ends with compacted, and the oldest revision left, when history was thrown away while it was disconnected", async () => {
+    await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
+    await using behind = etcdCoord({ hosts: proxy.endpoint, ...impatient });
+    const watch = iterate(behind.watch({ prefix: "cut/" }));
+    await put(behind, "cut/a");
+    await take(watch, 1);
+    const pending = take(watch, 1);
+    proxy.redirect(1); // nobody listens there
+    proxy.cut();
+    await put(coord, "cut/b");
+    const newest = await put(coord, "cut/c");
+    await etcd.compact(newest);
+    proxy.redirect(portOf(etcd.endpoint));
+    const error = await pending.catch((reason) => reason);
+    expect(error).toBeInstanceOf(CoordError);
+    expect(error).toMatchObject({ code: "compacted", compactRevision: newest });
+    const { kvs } = await behind.get({ prefix: "cut/" }, { revision: error.compactRevision });
+    expect(kvs.map(({ key }) => key)).toEqual(["cut/a", "cut/b", "cut/c"]);
+    const again = await take(
+      iterate(behind.watch({ prefix: "cut/" }, { fromRevision: error.compactRevision })),
+      1,
+    );
+    expect(revisionsOf(again)).toEqual([newest]);
+  });
+
+  it("comes through a disconnection on quiet keys although older history was thrown away", async () => {
+    await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
+    await using behind = etcdCoord({ hosts: proxy.endpoint, ...impatient, probeIntervalMs: 20 });
+    const watch = iterate(behind.watch({ key: "rare" }));
+    await put(behind, "rare", "1");
+    await take(watch, 1);
+    const pending = take(watch, 1);
+    let newest = 0n;
+    for (let round = 0; round < 5; round++) newest = await put(coord, `often/${round}`);
+    // Two messages for each question, and the first of them may have been asked before.
+    const answers = await messagesSent(etcd.endpoint);
+    await expect.poll(() => messagesSent(etcd.endpoint), { interval: 20 }).toBeGreaterThan(answers + 3);
+    proxy.redirect(1);
+    proxy.cut();
+    await etcd.compact(newest);
+    proxy.redirect(portOf(etcd.endpoint));
+    const revision = await put(coord, "rare", "2");
+    expect(revisionsOf(await pending)).toEqual([revision]);
+    await watch.return();
+  });
+
+  it("tells a read of a compacted revision where history begins", async () => {
+    const old = await put(coord, "k");
+    await put(coord, "k");
+    const newest = await put(coord, "k");
+    await etcd.compact(newest);
+    await expect(coord.get({ key: "k" }, { revision: old })).rejects.toMatchObject({
+      code: "compacted",
+      compactRevision: newest,
+    });
+  });
+
+  it("takes the watch off the server when the loop is left, and when the coord is closed", async () => {
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
+    await put(coord, "left");
+    for await (const _ of coord.watch(
+      { key: "left" },
+      { fromRevision: (await coord.get({ key: "left" })).revision },
+    )) {
+      await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+      break;
+    }
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0);
+
+    const pending = take(iterate(coord.watch({ key: "left" })), 1);
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+    await coord.close();
+    await expect(pending).rejects.toMatchObject({ code: "closed" });
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0);
+  });
+
+  it("ends a waiting next when the iterator is returned, connected or not", async () => {
+    await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
+    for (const at of [coord, nowhere]) {
+      const watch = iterate(at.watch({ key: "returned" }, { fromRevision: 1_000_000n }));
+      const pending = watch.next();
+      await watch.return();
+      expect(await pending).toMatchObject({ done: true });
+    }
+  });
+
+  it("rejects with the signal's own reason, at once, connected or not", async () => {
+    await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
+    for (const at of [coord, nowhere]) {
+      const abort = new AbortController();
+      const options = { fromRevision: 1_000_000n, signal: abort.signal };
+      const pending = take(iterate(at.watch({ key: "aborted" }, options)), 1);
+      const reason = { why: "enough" };
+      abort.abort(reason);
+      await expect(pending).rejects.toBe(reason);
+    }
+  });
+
+  it("begins behind the newest revision of the time of the call, even if the loop begins later", async () => {
+    await put(coord, "begin", "before");
+    const watch = coord.watch({ key: "begin" });
+    const revision = await put(coord, "begin", "after");
+    await put(coord, "begin", "later");
+    const [batch] = await take(iterate(watch), 1);
+    expect(batch).toMatchObject({ revision });
+  });
+
+  it("says so when the newest revision can't be found out, for then nobody knows where to begin", async () => {
+    await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
+    await expect(take(iterate(nowhere.watch({ key: "k" })), 1)).rejects.toMatchObject({
+      code: "unavailable",
+    });
+  });
+});
+
+async function metric(endpoint: string, pattern: RegExp): Promise<number> {
+  const text = await (await fetch(`${endpoint}/metrics`)).text();
+  return Number(pattern.exec(text)?.[1] ?? 0);
+}
+
+function streamsOpened(endpoint: string): Promise<number> {
+  return metric(endpoint, /^grpc_server_started_total\{grpc_method="Watch",[^}]*\} (\d+)$/m);
+}
+
+function messagesSent(endpoint: string): Promise<number> {
+  return metric(endpoint, /^grpc_server_msg_sent_total\{grpc_method="Watch",[^}]*\} (\d+)$/m);
+}

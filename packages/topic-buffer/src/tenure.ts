@@ -1,0 +1,76 @@
+import type { Session } from "@x/coord";
+import {
+  type HashRange,
+  rangeLeaseKey,
+  rangeSizeKey,
+  type Runtime,
+  type StateCache,
+  type TopicName,
+} from "@x/topic-gateway/protocol";
+import type { NodeContext } from "./options.js";
+import type { ServedSegments } from "./served.js";
+import { settleTxn } from "./settle.js";
+
+/** The life of a buffer under one session. When the session is lost nothing of it goes on. */
+export interface Tenure {
+  readonly node: NodeContext;
+  readonly runtime: Runtime;
+  readonly session: Session;
+  readonly cache: StateCache;
+  readonly served: ServedSegments;
+  /** Aborts with the session, or when the node stops at once. */
+  readonly signal: AbortSignal;
+}
+
+/** A range whose lease is this tenure's. */
+export interface Claim {
+  readonly topic: TopicName;
+  readonly range: HashRange;
+  /** The create revision of the lease's key. */
+  readonly epoch: bigint;
+}
+
+/**
+ * Step 1: puts the lease's key if nobody holds it and the layout is the one that was seen.
+ * `epoch` is undefined if it is not ours now; `revision` is one at which that was so.
+ */
+export async function claimRange(
+  tenure: Tenure,
+  topic: TopicName,
+  range: HashRange,
+  layout: bigint,
+): Promise<{ readonly epoch: bigint | undefined; readonly revision: bigint }> {
+  const { node, session } = tenure;
+  const key = rangeLeaseKey(topic, range);
+  const { succeeded, revision, results } = await settleTxn(
+    node.coord,
+    {
+      compare: [
+        { key, target: "create", op: "=", value: 0n },
+        { key: rangeSizeKey(topic), target: "mod", op: "=", value: layout },
+      ],
+      then: [{ type: "put", key, value: node.address, lease: session.leaseId }],
+      else: [{ type: "get", key }],
+    },
+    tenure,
+  );
+  if (succeeded) return { epoch: revision, revision };
+  // Ours all the same: an earlier attempt that was never answered was applied.
+  const [found] = results;
+  const kv = found?.type === "get" ? found.kvs[0] : undefined;
+  return { epoch: kv?.lease === session.leaseId ? kv.createRevision : undefined, revision };
+}
+
+/** Deletes the lease's key if it is still that of the claim. Gives a revision at which it is not. */
+export async function giveBack(tenure: Tenure, claim: Claim): Promise<bigint> {
+  const key = rangeLeaseKey(claim.topic, claim.range);
+  const { revision } = await settleTxn(
+    tenure.node.coord,
+    {
+      compare: [{ key, target: "create", op: "=", value: claim.epoch }],
+      then: [{ type: "delete", key }],
+    },
+    tenure,
+  );
+  return revision;
+}

@@ -1,0 +1,67 @@
+import { TopicError } from "../errors.js";
+import type { SegmentStatus } from "../protocol/buffer-api.js";
+import { formatHashRange } from "../protocol/hash-range.js";
+import type { TopicName } from "../protocol/names.js";
+import { segmentName } from "../protocol/segment-id.js";
+import type { ClientContext } from "./context.js";
+
+/** Where one segment stands. */
+export interface SegmentStats {
+  readonly name: string;
+  /** `{from}-{to}`, inclusive. */
+  readonly range: string;
+  readonly state: "open" | "sealed" | "archived" | "deleted";
+  /** Who serves it, if anybody. */
+  readonly server: string | undefined;
+  /** Messages in it; undefined when its server did not answer. */
+  readonly messages: number | undefined;
+}
+
+export interface TopicStats {
+  /** Oldest first. */
+  readonly segments: readonly SegmentStats[];
+  /** Messages in all segments whose servers answered. */
+  readonly messages: number;
+  /** Addresses of buffers that were asked and did not answer in time. */
+  readonly silent: readonly string[];
+}
+
+/** Counts by the records and, for what is open, by the buffers. @throws TopicError "topic-not-found" */
+export async function describeTopic(
+  context: ClientContext,
+  name: TopicName,
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+): Promise<TopicStats> {
+  const topic = context.cache.state.topic(name);
+  if (!topic) throw new TopicError("topic-not-found", `there is no topic "${name}"`);
+  const views = [...topic.segments.values()].filter(({ record }) => record);
+  const open = views.filter(({ record }) => record?.state === "open");
+  const addresses = new Set(open.flatMap(({ server }) => server?.address ?? []));
+  const statuses = new Map<string, SegmentStatus>();
+  const silent: string[] = [];
+  const stop = new AbortController();
+  const uncut = context.runtime.clock.setTimer(options.timeoutMs, () => stop.abort(new Error("timeout")));
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  await Promise.all(
+    [...addresses].map(async (address) => {
+      try {
+        for (const status of await context.connections.to(address).describe(name, { signal })) {
+          statuses.set(segmentName(status.segment), status);
+        }
+      } catch {
+        options.signal?.throwIfAborted();
+        silent.push(address);
+      }
+    }),
+  ).finally(uncut);
+  const segments = views
+    .sort((a, b) => (a.id.startTime < b.id.startTime ? -1 : 1))
+    .map(({ id, record, server }): SegmentStats => {
+      const label = segmentName(id);
+      const messages = record?.sealed?.lastSequence ?? statuses.get(label)?.durableSequence;
+      const state = record?.state ?? "open";
+      return { name: label, range: formatHashRange(id.range), state, server: server?.address, messages };
+    });
+  const messages = segments.reduce((sum, segment) => sum + (segment.messages ?? 0), 0);
+  return { segments, messages, silent: silent.sort() };
+}

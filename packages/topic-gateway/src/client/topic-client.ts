@@ -1,0 +1,222 @@
+import type { Coord } from "@x/coord";
+import { TopicError } from "../errors.js";
+import { grpcBuffers } from "../grpc/connect-buffer.js";
+import type { ConnectBuffer } from "../protocol/buffer-api.js";
+import { decodeBody, type Headers, type MessageBody } from "../protocol/message.js";
+import { formatMessageId, ticksOfMs } from "../protocol/message-id.js";
+import { parseSubscriptionName, parseTopicName } from "../protocol/names.js";
+import type { SubscriptionMode } from "../protocol/records.js";
+import type { Clock, Runtime } from "../protocol/runtime.js";
+import type { SegmentArchive } from "../protocol/segment-archive.js";
+import { type AppendRetry, Publisher } from "../publish/publisher.js";
+import { type Consumer, type ConsumerOptions, openConsumer } from "../subscribe/consumer.js";
+import { createSubscription } from "../subscribe/create-subscription.js";
+import { systemRuntime } from "../system.js";
+import { StateCache } from "../topics/cache.js";
+import { TopicService } from "../topics/topic-service.js";
+import { Connections } from "./connections.js";
+import type { ClientContext } from "./context.js";
+import { describeTopic, type TopicStats } from "./describe.js";
+import type { TopicEvent } from "./events.js";
+import { getNewest } from "./get.js";
+
+export interface TopicClientOptions {
+  /** Where the topics are recorded. It stays the caller's: closing the client does not close it. */
+  readonly coord: Coord;
+  /** How buffers are reached. Default: gRPC without encryption, `grpcBuffers()`. */
+  readonly connect?: ConnectBuffer;
+  /** Where old segments are read that no buffer serves any more. Without one, a subscription stops in front of them. */
+  readonly archive?: SegmentArchive;
+  readonly appendRetry?: AppendRetry;
+  /** Default: the process's clock and random numbers. */
+  readonly runtime?: Runtime;
+  /** Told of what happens inside, for logs and metrics. Must not throw. */
+  readonly onEvent?: (event: TopicEvent) => void;
+}
+
+export interface PublishMessage {
+  /** 1 to 128 bytes of UTF-8. Messages of one key are delivered in order. */
+  readonly key: string;
+  /** Up to 1 MiB; text is sent as UTF-8. */
+  readonly data: Uint8Array | string;
+  /** Up to 16 KiB in all. */
+  readonly headers?: Headers;
+  /** Milliseconds since 1970. Default: now. */
+  readonly timeMs?: number;
+}
+
+/** The newest message of a key. */
+export interface StoredMessage {
+  readonly id: string;
+  readonly key: string;
+  readonly data: Uint8Array;
+  readonly headers: Headers;
+  /** Milliseconds since 1970, by the publisher's clock. */
+  readonly timeMs: number;
+}
+
+/**
+ * A client of topics. It watches the records, routes each message to the buffer that leases its key's range, and reads segments
+ * from whoever serves them: gateways are made of it, and a program may use it without one.
+ */
+export class TopicClient implements AsyncDisposable {
+  readonly topics: TopicService;
+  readonly #context: ClientContext;
+  readonly #publisher: Publisher;
+  readonly #consumers = new Set<Consumer>();
+
+  private constructor(context: ClientContext, retry: AppendRetry | undefined) {
+    this.#context = context;
+    this.topics = new TopicService(context.coord, context.cache);
+    this.#publisher = new Publisher(context, retry);
+  }
+
+  /** The clock that everything of this client runs on. */
+  get clock(): Clock {
+    return this.#context.runtime.clock;
+  }
+
+  /** Resolves when the topics are known. @throws CoordError */
+  static async open(options: TopicClientOptions & { readonly signal?: AbortSignal }): Promise<TopicClient> {
+    const { coord, connect = grpcBuffers(), runtime = systemRuntime, onEvent = () => {}, signal } = options;
+    const cache = await StateCache.open(coord, { clock: runtime.clock, ...(signal && { signal }) });
+    const connections = new Connections(connect, cache);
+    const { archive } = options;
+    return new TopicClient(
+      { coord, cache, connections, archive, runtime, emit: onEvent },
+      options.appendRetry,
+    );
+  }
+
+  /**
+   * Resolves with the message's id when it is durable. Messages published without waiting travel together, and those of one
+   * key keep their order; behind one that fails, the later ones of its key that are still on their way fail too.
+   *
+   * @throws TopicError "invalid-key", "message-too-large", "invalid-argument", "topic-not-found"; "unavailable" when nobody
+   * acknowledged it in time: it may or may not be in the topic then
+   */
+  async publish(
+    topic: string,
+    message: PublishMessage,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<string> {
+    const ids = await this.#publisher.publish(parseTopicName(topic), [this.#body(message)], options.signal);
+    return ids[0] as string;
+  }
+
+  /** The ids in the order of the messages, when all are durable. Otherwise as `publish`, and any of them may be in the topic. */
+  async publishMany(
+    topic: string,
+    messages: readonly PublishMessage[],
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<string[]> {
+    const bodies = messages.map((message) => this.#body(message));
+    return await this.#publisher.publish(parseTopicName(topic), bodies, options.signal);
+  }
+
+  /**
+   * The newest message of a key, published (by its id) at `fromTimeMs` or later, or undefined.
+   * @throws TopicError "invalid-key", "topic-not-found", "unavailable"
+   */
+  async get(
+    topic: string,
+    key: string,
+    options: { readonly fromTimeMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<StoredMessage | undefined> {
+    const { fromTimeMs, signal } = options;
+    const found = await getNewest(this.#context, parseTopicName(topic), key, {
+      ...(fromTimeMs !== undefined && { fromTime: ticksOfMs(fromTimeMs) }),
+      ...(signal && { signal }),
+    });
+    if (!found) return undefined;
+    const { time, sequence, body } = found.frame;
+    const { data, headers = {}, time: micros } = decodeBody(body);
+    const id = formatMessageId({ time, sequence, rangeFrom: found.segment.range.from });
+    return { id, key, data, headers, timeMs: micros / 1000 };
+  }
+
+  /**
+   * Counts the topic's messages, segment by segment. A buffer that does not answer within `timeoutMs` (default 1,000) is named.
+   * @throws TopicError "topic-not-found"
+   */
+  async describe(
+    topic: string,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<TopicStats> {
+    return await describeTopic(this.#context, parseTopicName(topic), { timeoutMs: 1_000, ...options });
+  }
+
+  /** The buffers that are there, by id. */
+  listBuffers(): { readonly id: string; readonly address: string }[] {
+    const buffers = [...this.#context.cache.state.buffers.values()];
+    return buffers.map(({ id, address }) => ({ id, address })).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** What ended the watch of the records, after which this client is of no more use; undefined while all is well. */
+  get failure(): unknown {
+    return this.#context.cache.failure;
+  }
+
+  /**
+   * Creates a subscription that starts at the first message still stored ("earliest", the default) or behind the newest ("latest").
+   * @throws TopicError "invalid-subscription-name", "topic-not-found", "subscription-exists", "unavailable"
+   */
+  async createSubscription(
+    topic: string,
+    name: string,
+    options: { readonly mode?: SubscriptionMode; readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    await createSubscription(this.#context, topic, name, options);
+  }
+
+  /** The names, sorted. @throws TopicError "invalid-topic-name", "topic-not-found" */
+  listSubscriptions(topic: string): string[] {
+    const name = parseTopicName(topic);
+    const found = this.#context.cache.state.topic(name);
+    if (!found) throw new TopicError("topic-not-found", `there is no topic "${name}"`);
+    return [...found.subscriptions.values()]
+      .filter(({ record }) => record)
+      .map(({ name }) => name as string)
+      .sort();
+  }
+
+  /**
+   * Joins a subscription as one of its consumers: its segments are shared among them, each read by one at a time.
+   * @throws TopicError "topic-not-found", "subscription-not-found", "invalid-consumer-name"
+   */
+  async subscribe(
+    topic: string,
+    subscription: string,
+    options: ConsumerOptions & { readonly signal?: AbortSignal },
+  ): Promise<Consumer> {
+    const consumer = await openConsumer(
+      this.#context,
+      parseTopicName(topic),
+      parseSubscriptionName(subscription),
+      options,
+    );
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
+  #body({ key, data, headers, timeMs }: PublishMessage): MessageBody {
+    const time = (timeMs ?? this.#context.runtime.clock.wallMs()) * 1000;
+    const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : data;
+    return { key, data: bytes, time, ...(headers && { headers }) };
+  }
+
+  /**
+   * Waits until everything published is answered, gives back what the consumers hold, and lets go of all connections. When the
+   * signal aborts it waits no longer: what is unanswered by then fails with "closed".
+   */
+  async close(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#publisher.close(options.signal);
+    await Promise.allSettled([...this.#consumers].map((consumer) => consumer.close()));
+    await this.#context.connections[Symbol.asyncDispose]();
+    await this.#context.cache.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * `Append` of the published wire: one message a request, one answer each, in the order in which they come to pass. Every request is
+ * answered, also after the client ended its side. A message that was not acknowledged in time fails those of its key behind it.
+ */
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { TopicClient } from "../client/topic-client.js";
+import { TopicError } from "../errors.js";
+import type { AppendRequest, AppendResponse } from "../gen/ntail/streams/v1/service.js";
+import { requestsOf, signalOf, write } from "./duplex.js";
+import { toServiceError } from "./status.js";
+
+/** Requests of one stream that are unanswered, before no more are read. */
+const MAX_UNANSWERED = 10_000;
+const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
+
+export async function handleAppend(
+  client: TopicClient,
+  call: ServerDuplexStream<AppendRequest, AppendResponse>,
+): Promise<void> {
+  const signal = signalOf(call);
+  let unanswered = 0;
+  let unansweredBytes = 0;
+  let wake: (() => void) | undefined;
+  let writing: Promise<void> | undefined;
+
+  const answer = (reqId: bigint, size: number, result: Pick<AppendResponse, "msgId" | "errorCode">): void => {
+    unanswered -= 1;
+    unansweredBytes -= size;
+    writing = write(call, { reqId, ...result }, signal) ?? writing;
+    wake?.();
+  };
+
+  try {
+    for await (const { reqId, topic, key, data } of requestsOf(call)) {
+      unanswered += 1;
+      unansweredBytes += data.length;
+      client.publish(topic, { key, data }, { signal }).then(
+        (msgId) => answer(reqId, data.length, { msgId }),
+        (error) => answer(reqId, data.length, { errorCode: toServiceError(error).code }),
+      );
+      if (writing) {
+        await writing;
+        writing = undefined;
+      }
+      while (unanswered >= MAX_UNANSWERED || unansweredBytes >= MAX_UNANSWERED_BYTES) await nextAnswer();
+    }
+    while (unanswered > 0) await nextAnswer();
+    call.end();
+  } catch (error) {
+    if (!signal.aborted)
+      call.emit(
+        "error",
+        toServiceError(
+          error instanceof TopicError
+            ? error
+            : new TopicError("invalid-argument", "could not read the request", { cause: error }),
+        ),
+      );
+  }
+
+  function nextAnswer(): Promise<void> {
+    return new Promise((resolve) => {
+      wake = resolve;
+    });
+  }
+}
