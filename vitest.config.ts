@@ -16,7 +16,13 @@ const projects = ["packages", "apps"].flatMap((group) =>
     .map(({ name, root }) => ({
       resolve: { conditions },
       ssr: { resolve: { conditions, externalConditions: ["@x/source"] } },
-      test: { name, root: fileURLToPath(root), include: ["test/**/*.test.ts"] },
+      test: {
+        name,
+        root: fileURLToPath(root),
+        include: ["test/**/*.test.ts"],
+        // The apps come after the packages: their tests run real processes, which other work would slow down.
+        sequence: { groupOrder: group === "apps" ? 1 : 0 },
+      },
     })),
 );
 

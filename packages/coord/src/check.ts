@@ -111,7 +111,7 @@ function checkCompare(compare: Compare): number {
   checkKey(compare.key);
   if (!["=", "!=", "<", ">"].includes(compare.op))
     refuse(`a compare's op is =, !=, < or >, not ${describe(compare.op)}`);
-  if (compare.target === "value") return compare.key.length + checkValue(compare.value);
+  if (compare.target === "value") return utf8Bytes(compare.key) + checkValue(compare.value);
   if (!["create", "mod", "version", "lease"].includes(compare.target)) {
     refuse(`a compare's target is create, mod, version, lease or value, not ${describe(compare.target)}`);
   }
@@ -120,7 +120,7 @@ function checkCompare(compare: Compare): number {
       `a compare with ${compare.target} needs a bigint from 0 to 2^63 - 1, not ${describe(compare.value)}`,
     );
   }
-  return compare.key.length;
+  return utf8Bytes(compare.key);
 }
 
 function checkOp(op: Op): number {
@@ -129,7 +129,7 @@ function checkOp(op: Op): number {
     case "put":
       checkKey(op.key);
       if (op.lease !== undefined && op.lease !== 0n) checkLeaseId(op.lease);
-      return op.key.length + checkValue(op.value);
+      return utf8Bytes(op.key) + checkValue(op.value);
     case "delete":
       checkSelector(op);
       return 0;
@@ -169,7 +169,11 @@ function checkValue(value: unknown): number {
   if (typeof value !== "string") refuse(`a value is a string or a Uint8Array, not ${describe(value)}`);
   if (loneSurrogate.test(value))
     refuse("a value given as a string must be well-formed Unicode, this one has half a surrogate pair");
-  return value.length;
+  return utf8Bytes(value);
+}
+
+function utf8Bytes(text: string): number {
+  return Buffer.byteLength(text, "utf8");
 }
 
 function describe(value: unknown): string {

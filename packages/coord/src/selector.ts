@@ -27,20 +27,6 @@ export function selects(selector: KeySelector, key: string): boolean {
   return compareKeys(key, selector.from) >= 0 && compareKeys(key, selector.to) < 0;
 }
 
-/** Whether some key is covered by both. */
-export function selectorsOverlap(a: KeySelector, b: KeySelector): boolean {
-  if ("key" in a) return selects(b, a.key);
-  if ("key" in b) return selects(a, b.key);
-  if ("prefix" in a && "prefix" in b) return a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix);
-  if ("prefix" in a) return selectorsOverlap(b, a);
-  if ("prefix" in b) {
-    // The keys with a prefix are contiguous and begin with the prefix itself: either the range begins among them, or
-    // it covers the first of them.
-    return (a.from.startsWith(b.prefix) && compareKeys(a.from, a.to) < 0) || selects(a, b.prefix);
-  }
-  return compareKeys(a.from, b.to) < 0 && compareKeys(b.from, a.to) < 0;
-}
-
 /** The first key that the selector could cover. */
 export function firstKey(selector: KeySelector): string {
   if ("key" in selector) return selector.key;

@@ -1,34 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, it } from "vitest";
-import { openEmbeddedCoord } from "../src/embedded.js";
-import { type CoordUnderTest, complianceCases } from "../src/testing.js";
+import { type EmbeddedCoord, openEmbeddedCoord } from "../src/embedded.js";
+import { type CoordFixture, type CoordUnderTest, complianceCases } from "../src/testing.js";
 import { FakeClock } from "./support/fake-clock.js";
 import { MemoryFileSystem } from "./support/memory-file-system.js";
 
-function embeddedUnderTest(): CoordUnderTest {
+function fixtureOf(
+  first: EmbeddedCoord,
+  restart: () => Promise<EmbeddedCoord>,
+  cleanUp?: () => Promise<void>,
+): CoordFixture {
+  let coord = first;
+  return {
+    coord,
+    prefix: "/case/",
+    compact: (revision) => coord.compact(revision),
+    async restart() {
+      const before = coord;
+      coord = await restart();
+      await before.close();
+      return coord;
+    },
+    async close() {
+      await coord.close();
+      await cleanUp?.();
+    },
+  };
+}
+
+function simulated(): CoordUnderTest {
   const clock = new FakeClock();
   return {
     leaseTtlMs: 2000,
     pass: (ms) => clock.advance(ms),
     async open() {
-      const disk = { fileSystem: new MemoryFileSystem() };
-      const open = () => openEmbeddedCoord({ directory: "/store", clock, ...disk });
-      let coord = await open();
-      return {
-        coord,
-        prefix: "/case/",
-        compact: (revision) => coord.compact(revision),
-        async restart() {
-          // Nothing that was not synced is there afterwards.
-          disk.fileSystem = disk.fileSystem.afterCut(() => false);
-          coord = await open();
-          return coord;
-        },
-        close: () => coord.close(),
-      };
+      let fileSystem = new MemoryFileSystem();
+      const open = () => openEmbeddedCoord({ directory: "/store", clock, fileSystem });
+      return fixtureOf(await open(), async () => {
+        // Nothing that was not synced is there afterwards.
+        fileSystem = fileSystem.afterCut(() => false);
+        return await open();
+      });
     },
   };
 }
 
-describe("coord/embedded keeps the contract of the port", () => {
-  for (const { name, run } of complianceCases) it(name, () => run(embeddedUnderTest()));
+const real: CoordUnderTest = {
+  leaseTtlMs: 800,
+  pass: (ms) => sleep(ms),
+  async open() {
+    const directory = await mkdtemp(join(tmpdir(), "coord-"));
+    const open = () => openEmbeddedCoord({ directory: join(directory, "a", "b") });
+    // The first one is not closed before the second opens: the folder is taken from it.
+    return fixtureOf(await open(), open, () => rm(directory, { recursive: true, force: true }));
+  },
+};
+
+describe("coord/embedded on a simulated clock and disk keeps the contract of the port", () => {
+  for (const { name, run } of complianceCases) it(name, () => run(simulated()));
+});
+
+describe("coord/embedded on the machine's clock and disk keeps the contract of the port", () => {
+  for (const { name, run } of complianceCases) it(name, { timeout: 30_000 }, () => run(real));
 });

@@ -141,3 +141,23 @@ describe("a second opener at any moment", () => {
     }
   });
 });
+
+describe("the same seed", () => {
+  it("makes the same files, byte by byte, and the same answers", async () => {
+    const runs = await Promise.all(
+      [1, 2].map(async () => {
+        const random = randomFrom(7);
+        const run: Run = { disk: new MemoryFileSystem(), ledger: new Ledger(), random };
+        const operations: string[] = [];
+        run.disk.hook = async (operation, path) => void operations.push(`${operation} ${path}`);
+        const coord = await open(run);
+        await work(coord, run, 20);
+        const { revision, kvs } = await coord.get({ prefix: "" });
+        await coord.close();
+        const files = run.disk.paths().map((path) => [path, [...run.disk.contentOf(path)]]);
+        return { operations, revision, kvs, files };
+      }),
+    );
+    assert.deepEqual(runs[0], runs[1]);
+  });
+});

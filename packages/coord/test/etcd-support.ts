@@ -9,7 +9,10 @@ export class FaultyProxy implements AsyncDisposable {
   readonly #pairs: Set<{ readonly client: Socket; readonly server: Socket }> = new Set();
   #upstream: number;
   #swallow: ReadonlySet<Direction> = new Set();
+  /** Connections so far. */
   accepted = 0;
+  /** Bytes passed on so far. */
+  bytesToClient = 0;
 
   static async start(upstream: number): Promise<FaultyProxy> {
     const proxy = new FaultyProxy(upstream);
@@ -64,7 +67,10 @@ export class FaultyProxy implements AsyncDisposable {
     const pair = { client, server };
     this.#pairs.add(pair);
     client.on("data", (bytes) => void (this.#swallow.has("toServer") || server.write(bytes)));
-    server.on("data", (bytes) => void (this.#swallow.has("toClient") || client.write(bytes)));
+    server.on("data", (bytes) => {
+      this.bytesToClient += bytes.length;
+      if (!this.#swallow.has("toClient")) client.write(bytes);
+    });
     const end = (): void => {
       this.#pairs.delete(pair);
       client.destroy();

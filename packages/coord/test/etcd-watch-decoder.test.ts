@@ -2,6 +2,7 @@ import type { IEvent, IWatchResponse } from "etcd3";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeWatch, type WatchState } from "../src/etcd/watch-decoder.js";
+import type { WatchBatch } from "../src/port.js";
 import { describeEvents } from "./etcd-support.js";
 
 interface Transaction {
@@ -54,7 +55,10 @@ const histories = fc
   )
   .map((steps) => {
     let revision = 0;
-    return steps.map(([gap, keys]): Transaction => ({ revision: (revision += gap), keys }));
+    return steps.map(([gap, keys]): Transaction => {
+      revision += gap;
+      return { revision, keys };
+    });
   });
 
 describe("decoding a watch's responses", () => {
@@ -131,7 +135,8 @@ describe("decoding a watch's responses", () => {
   });
 });
 
-function batchOf(transaction: Transaction): Parameters<typeof describeEvents>[0] {
+function batchOf(transaction: Transaction): WatchBatch {
   const { news } = decodeWatch({ ...start, next: 0n }, response({ events: eventsOf(transaction) }));
-  return (news as { batches: Parameters<typeof describeEvents>[0][] }).batches[0]!;
+  if (news.type !== "batches" || news.batches[0] === undefined) throw new Error("no batch");
+  return news.batches[0];
 }

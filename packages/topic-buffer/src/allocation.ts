@@ -37,6 +37,8 @@ export interface AllocationInput {
 
 export interface AllocationDecision {
   readonly claim: readonly WantedRange[];
+  /** To be claimed beyond my share, and then kept for a while: whoever they are meant for did not take them. */
+  readonly claimOverdue: readonly WantedRange[];
   readonly release: readonly WantedRange[];
 }
 
@@ -78,25 +80,21 @@ export function allocate(input: AllocationInput): AllocationDecision {
   const share = shares(buffers, wanted);
   const mine = wanted.filter(({ key, holder }) => holder === me || (holder === undefined && claiming.has(key)));
   const free = wanted.filter(({ key, holder }) => holder === undefined && !claiming.has(key));
+  const candidates = buffers.includes(me) ? inMyOrder(me, free.filter(({ key }) => !avoid.has(key))) : [];
+  const room = Math.max(0, (share.get(me) ?? 0) - mine.length);
   return {
-    claim: buffers.includes(me) ? chooseClaims(me, (share.get(me) ?? 0) - mine.length, free, avoid, overdue) : [],
+    claim: candidates.slice(0, room),
+    claimOverdue: candidates.slice(room).filter(({ key }) => overdue.has(key)),
     release: chooseReleases(input, share, mine, free.length, keep),
   };
 }
 
 /** Each buffer goes through the free ranges in an order of its own, so that two seldom reach for the same one. */
-function chooseClaims(
-  me: string,
-  room: number,
-  free: readonly WantedRange[],
-  avoid: ReadonlySet<string>,
-  overdue: ReadonlySet<string>,
-): WantedRange[] {
-  const candidates = free
-    .filter(({ key }) => !avoid.has(key))
+function inMyOrder(me: string, ranges: readonly WantedRange[]): WantedRange[] {
+  return ranges
     .map((range) => ({ range, order: murmur3Mod(`${me} ${range.key}`, 2 ** 31) }))
-    .sort((a, b) => a.order - b.order);
-  return candidates.filter(({ range }, index) => index < room || overdue.has(range.key)).map(({ range }) => range);
+    .sort((a, b) => a.order - b.order)
+    .map(({ range }) => range);
 }
 
 /** Only as much as others lack beyond what lies free already, from the topic of which I hold most, the youngest lease first. */

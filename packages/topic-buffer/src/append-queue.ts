@@ -1,11 +1,13 @@
 import type { RefusalCode } from "@x/topic-gateway/protocol";
 
-/** Who put batches into a queue and is told what became of them. Every method is called at most once for a batch, in order. */
+/** Who put batches into a queue and is told what became of them. Acknowledgements come in the order of the batches, none after a refusal. */
 export interface AppendSender {
   /** Messages of a batch are durable and visible: `count` ids from the given time and sequence on. */
   acknowledge(batch: number, time: bigint, sequence: number, count: number): void;
   /** The owner takes nothing from this sender any more and will not acknowledge anything either. */
   refuse(code: RefusalCode, message: string): void;
+  /** The owner takes nothing more, but what it took before is still acknowledged or refused. */
+  refuseLater(code: RefusalCode, message: string): void;
 }
 
 interface Waiting {

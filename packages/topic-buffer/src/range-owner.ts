@@ -1,11 +1,13 @@
 import { CoordError } from "@x/coord";
 import {
-  formatHashRange,
+  encodeMessageFrames,
   type RefusalCode,
+  rangeLeaseKey,
   type SegmentEnd,
+  type SegmentId,
+  segmentName,
   ticksOfMs,
   TopicError,
-  encodeMessageFrames,
 } from "@x/topic-gateway/protocol";
 import { rangeKey } from "./allocation.js";
 import { type AppendGroup, AppendQueue, type AppendSender } from "./append-queue.js";
@@ -21,10 +23,9 @@ import {
   type SegmentPlan,
 } from "./segment-opening.js";
 import type { ServedSegment } from "./served.js";
-import { settleTxn } from "./settle.js";
+import { settleTxn, unlessAborted } from "./settle.js";
 import { takeOver } from "./takeover.js";
 import { type Claim, giveBack, type Tenure } from "./tenure.js";
-import { segmentName, rangeLeaseKey, type SegmentId } from "@x/topic-gateway/protocol";
 
 /** How a range's time with this buffer ended. `revision`: states at or behind it show that the lease is not ours. */
 export type OwnerEnd =
@@ -51,6 +52,7 @@ export class RangeOwner implements LaneOwner {
   readonly key: string;
   readonly done: Promise<OwnerEnd>;
   readonly #tenure: Tenure;
+  readonly #onPhase: () => void;
   readonly #queue: AppendQueue = new AppendQueue();
   readonly #senders: Set<AppendSender> = new Set();
   #phase: OwnerPhase = "taking-over";
@@ -63,8 +65,10 @@ export class RangeOwner implements LaneOwner {
   #wake: () => void = () => {};
   #room: { readonly promise: Promise<void>; readonly tell: () => void } | undefined;
 
-  constructor(tenure: Tenure, claim: Claim) {
+  /** `onPhase` is called when the range opens and when it ends. */
+  constructor(tenure: Tenure, claim: Claim, onPhase: () => void) {
     this.#tenure = tenure;
+    this.#onPhase = onPhase;
     this.claim = claim;
     this.key = rangeKey(claim.topic, claim.range);
     this.done = this.#run();
@@ -81,9 +85,21 @@ export class RangeOwner implements LaneOwner {
   }
 
   /** Hands the range over: what is queued is appended first, then the lanes are refused. */
-  release(): void {
+  release(code: RefusalCode = "not-owner"): void {
+    if (this.#releasing) return;
     this.#releasing = true;
+    for (const sender of this.#senders) sender.refuseLater(code, `the range ${this.key} is being handed over`);
     this.#wake();
+  }
+
+  /** To be called when the topics may have changed. */
+  onState(): void {
+    if (this.#segment && this.#layoutChanged(this.#segment)) this.#wake();
+  }
+
+  /** Takes no new lanes. */
+  get isClosing(): boolean {
+    return this.#releasing || this.#phase === "ended";
   }
 
   // --- lanes
@@ -97,7 +113,7 @@ export class RangeOwner implements LaneOwner {
   }
 
   accept(sender: AppendSender, batch: number, bodies: readonly Buffer[], bytes: number): void {
-    if (this.#phase === "ended" || this.#phase === "handing-over") {
+    if (this.isClosing) {
       sender.refuse("not-owner", `the range ${this.key} is no longer here`);
       return;
     }
@@ -152,6 +168,7 @@ export class RangeOwner implements LaneOwner {
     this.#phase = "ended";
     this.#refuseAll("not-owner", `the range ${this.key} is no longer here`);
     await this.#letGo();
+    this.#onPhase();
     return end;
   }
 
@@ -165,7 +182,7 @@ export class RangeOwner implements LaneOwner {
       if (takeover.type === "unwanted") return this.#giveBack();
       if (takeover.type === "blocked") {
         const revision = await giveBack(tenure, this.claim);
-        return { ...takeover, type: "blocked", revision };
+        return { ...takeover, revision };
       }
       this.#begin(takeover.segment, takeover.revision);
       const { topic, range, epoch } = this.claim;
@@ -182,6 +199,7 @@ export class RangeOwner implements LaneOwner {
     this.#served = this.#tenure.served.open(segment, revision);
     this.#rollDue = false;
     this.#phase = "open";
+    this.#onPhase();
   }
 
   /** Nothing is appended to the segment any more. Who serves it, and until when, is for the state to say. */
@@ -191,7 +209,8 @@ export class RangeOwner implements LaneOwner {
     this.#served = undefined;
     this.#next = undefined;
     if (served) served.owned = false;
-    await segment?.writer.close().catch(() => {});
+    const closed = segment?.writer.close().catch(() => {});
+    if (closed && !this.#tenure.signal.aborted) await unlessAborted(closed, this.#tenure.signal).catch(() => {});
     // A prepared log that no transaction was ever tried with is nobody's.
     void next?.then((log) => log && discardLog(this.#tenure, log));
   }
@@ -215,14 +234,13 @@ export class RangeOwner implements LaneOwner {
 
   /** Appends groups, one after the other, until something else is to be done. */
   async #append(): Promise<Pause> {
-    const { node, cache, signal } = this.#tenure;
+    const { node, signal } = this.#tenure;
     const segment = this.#segment as OpenSegment;
     const stopTimer = node.clock.setTimer(node.segmentMaxAgeMs, () => {
       this.#rollDue = true;
       this.#wake();
     });
     const wake = (): void => this.#wake();
-    const unlisten = cache.listen(wake);
     signal.addEventListener("abort", wake);
     try {
       for (;;) {
@@ -243,7 +261,6 @@ export class RangeOwner implements LaneOwner {
       }
     } finally {
       stopTimer();
-      unlisten();
       signal.removeEventListener("abort", wake);
     }
   }
@@ -262,7 +279,7 @@ export class RangeOwner implements LaneOwner {
     const time = chain.lastTime >= now ? chain.lastTime + 1n : now;
     const { bytes, run, offsets } = encodeMessageFrames(chain, group.bodies, time);
     try {
-      await writer.append(bytes);
+      await unlessAborted(writer.append(bytes), this.#tenure.signal);
       if (!session.isAlive()) throw new TopicError("lease-lost", "the session's deadline passed while the append was under way");
     } catch (cause) {
       const { topic, range } = this.claim;
@@ -314,7 +331,7 @@ export class RangeOwner implements LaneOwner {
         await discardLog(tenure, log);
         return false;
       }
-      await segment.writer.close().catch(() => {});
+      void segment.writer.close().catch(() => {});
       served.hot.seal(end.lastSequence);
       served.owned = false;
       this.#begin(registration.segment, registration.revision);
@@ -333,7 +350,8 @@ export class RangeOwner implements LaneOwner {
   /** Undefined: something is wrong with it; everybody was refused. */
   async #sealOwnLog(segment: OpenSegment, { hot }: ServedSegment): Promise<SegmentEnd | undefined> {
     try {
-      const end = await this.#tenure.node.logs.seal(segment.record.log, { signal: this.#tenure.signal });
+      const { node, signal } = this.#tenure;
+      const end = await unlessAborted(node.logs.seal(segment.record.log, { signal }), signal);
       if (end.lastSequence === hot.visible) return end;
       throw new TopicError("corrupt", `${end.lastSequence} messages are in a log that acknowledged ${hot.visible}`);
     } catch (error) {
@@ -374,9 +392,4 @@ export class RangeOwner implements LaneOwner {
   #alarm(message: string, cause: unknown): void {
     this.#tenure.node.emit({ type: "alarm", message, segment: this.#segment?.id, cause });
   }
-}
-
-/** For messages and status. */
-export function describeClaim({ topic, range, epoch }: Claim): string {
-  return `${topic}/${formatHashRange(range)} (epoch ${epoch})`;
 }

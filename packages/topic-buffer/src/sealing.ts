@@ -7,7 +7,7 @@ import {
   segmentKey,
   serverKey,
 } from "@x/topic-gateway/protocol";
-import { settleTxn } from "./settle.js";
+import { settleTxn, unlessAborted } from "./settle.js";
 import type { Tenure } from "./tenure.js";
 
 /** The part of a record that sealing needs, as it was read. */
@@ -47,7 +47,7 @@ export function sealOps(
  */
 export async function sealSegment(tenure: Tenure, segment: Sealable): Promise<bigint> {
   const { node, signal } = tenure;
-  const end = await node.logs.seal(segment.record.log, { signal });
+  const end = await unlessAborted(node.logs.seal(segment.record.log, { signal }), signal);
   const { compare, ops } = sealOps(tenure, segment, end);
   const { succeeded, revision } = await settleTxn(node.coord, { compare: [compare], then: ops }, tenure);
   if (succeeded) node.emit({ type: "sealed", segment: segment.id, lastSequence: end.lastSequence });

@@ -1,5 +1,5 @@
 /** Opening a segment: its log first, durable, then its record in one transaction that proves the right to it. */
-import { type Compare, type Op } from "@x/coord";
+import type { Compare, Op } from "@x/coord";
 import {
   encodeHeaderFrame,
   encodeLogHeader,
@@ -18,7 +18,7 @@ import {
   serverKey,
   TopicError,
 } from "@x/topic-gateway/protocol";
-import { settleTxn } from "./settle.js";
+import { settleTxn, unlessAborted } from "./settle.js";
 import type { Claim, Tenure } from "./tenure.js";
 
 /** A start further ahead of the clock than this is refused: ids would run away from time, and the clock that made them was wrong. */
@@ -71,7 +71,7 @@ export async function prepareLog(tenure: Tenure, claim: Claim, plan: SegmentPlan
     const name = logName(logs.id, header, nonce);
     const { frame, chain } = encodeHeaderFrame(nonce, plan.lineageTime, encodeLogHeader(header));
     try {
-      return { name, writer: await logs.create(name, frame), chain };
+      return { name, writer: await unlessAborted(logs.create(name, frame), tenure.signal), chain };
     } catch (error) {
       if (!(error instanceof TopicError) || error.code !== "log-exists" || attempt === 3) throw error;
     }

@@ -31,3 +31,23 @@ export function backoffMs(runtime: Pick<Runtime, "random">, attempt: number, fir
   const full = Math.min(maxMs, firstMs * 2 ** Math.min(attempt, 30));
   return full * (0.5 + runtime.random.number() / 2);
 }
+
+/** For calls that take no signal: what comes of them after an abort is nobody's business any more. @throws `signal.reason` */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    const done = (): void => signal.removeEventListener("abort", onAbort);
+    work.then(
+      (value) => {
+        done();
+        resolve(value);
+      },
+      (error) => {
+        done();
+        reject(error);
+      },
+    );
+  });
+}

@@ -4,7 +4,6 @@ import {
   rangeOfHash,
   sameRange,
   type SegmentId,
-  segmentName,
   ticksOfMs,
   TopicError,
 } from "@x/topic-gateway/protocol";
@@ -18,10 +17,10 @@ import {
   registerSegment,
   type SegmentPlan,
 } from "./segment-opening.js";
-import type { Claim, Tenure } from "./tenure.js";
+import { type Claim, catchUp, type Tenure } from "./tenure.js";
 
 export type Takeover =
-  | { readonly type: "opened"; readonly segment: OpenSegment }
+  | { readonly type: "opened"; readonly segment: OpenSegment; readonly revision: bigint }
   /** The lease is no longer that of the claim. */
   | { readonly type: "lost" }
   /** The layout of the topic has no such range, or there is no such topic. */
@@ -34,18 +33,17 @@ const SEALS_AT_ONCE = 8;
 
 /** Any step may have been done before, by whoever died after it: the state says what is left. @throws CoordError, `signal.reason` */
 export async function takeOver(tenure: Tenure, claim: Claim): Promise<Takeover> {
-  const { cache, signal } = tenure;
   // Every revision of the state is a snapshot of everything, so one at or behind the claim is the read that step 2 asks for.
-  let revision = claim.epoch;
+  await tenure.cache.reach(claim.epoch, { signal: tenure.signal });
   for (;;) {
-    await cache.reach(revision, { signal });
     const look = lookAt(tenure, claim);
     if ("type" in look) return look;
     const { lineage } = look;
     if (lineage.unsealed.length > 0) {
       const sealed = await sealAll(tenure, lineage.unsealed);
       if (typeof sealed !== "bigint") return sealed;
-      revision = sealed;
+      await catchUp(tenure, sealed);
+      serveSealed(tenure, claim, lineage.unsealed);
       continue;
     }
     // Not waited for by anybody here, but readers should not have to wait until somebody notices.
@@ -54,7 +52,7 @@ export async function takeOver(tenure: Tenure, claim: Claim): Promise<Takeover> 
     }
     const opened = await open(tenure, claim, look.plan, lineage);
     if (typeof opened !== "bigint") return opened;
-    revision = opened;
+    await catchUp(tenure, opened);
   }
 }
 
@@ -100,6 +98,14 @@ async function sealAll(tenure: Tenure, segments: readonly KnownSegment[]): Promi
   return blocked ?? revision;
 }
 
+/** Those of which the state now says that they are ours to serve: also what readers here wait for. */
+function serveSealed({ cache, served }: Tenure, claim: Claim, segments: readonly KnownSegment[]): void {
+  for (const { name } of segments) {
+    const view = cache.state.topics.get(claim.topic)?.segments.get(name);
+    if (view && served.isOurs(view)) served.adopt(view);
+  }
+}
+
 /** Gives what came of it, or a revision at which to look again. */
 async function open(
   tenure: Tenure,
@@ -123,7 +129,7 @@ async function open(
   }
   try {
     const registration = await registerSegment(tenure, claim, plan, log);
-    if (registration.type === "registered") return { type: "opened", segment: registration.segment };
+    if (registration.type === "registered") return { ...registration, type: "opened" };
     await discardLog(tenure, log);
     return registration.revision;
   } catch (error) {
@@ -131,9 +137,4 @@ async function open(
     await log.writer.close().catch(() => {});
     throw error;
   }
-}
-
-/** For messages. */
-export function nameOfSegment(id: SegmentId | undefined): string {
-  return id ? `${id.topic}/${segmentName(id)}` : "nothing";
 }

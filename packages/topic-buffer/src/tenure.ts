@@ -22,6 +22,31 @@ export interface Tenure {
   readonly signal: AbortSignal;
 }
 
+/** The longest that a view is waited for that may never come: a revision can be of keys that are not ours. */
+export const CATCH_UP_MS = 500;
+
+/**
+ * Waits until the state shows a revision, but not for ever: one that the store named with a refusal may belong to somebody
+ * else's key, which nobody tells us about. Whoever acts on a state that is too old is only refused again.
+ * @throws what ended the cache, or `signal.reason`
+ */
+export async function catchUp({ cache, signal, runtime }: Tenure, revision: bigint): Promise<void> {
+  if (cache.state.revision >= revision) return;
+  const stop = new AbortController();
+  const cancel = runtime.clock.setTimer(CATCH_UP_MS, () => stop.abort());
+  const onAbort = (): void => stop.abort();
+  signal.addEventListener("abort", onAbort);
+  try {
+    await cache.reach(revision, { signal: stop.signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!stop.signal.aborted) throw error;
+  } finally {
+    cancel();
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /** A range whose lease is this tenure's. */
 export interface Claim {
   readonly topic: TopicName;

@@ -112,12 +112,16 @@ export class Network {
     const listener = this.#listeners.get(address);
     if (listener) return listener;
     const host = this.#names.get(address)?.host;
-    return host !== undefined && this.#darkHosts.has(host) ? "silent" : "refused";
+    return host !== undefined && this.isDark(host) ? "silent" : "refused";
   }
 
   setPower(host: string, isOn: boolean): void {
     if (isOn) this.#darkHosts.delete(host);
     else this.#darkHosts.add(host);
+  }
+
+  isDark(host: string): boolean {
+    return this.#darkHosts.has(host);
   }
 
   partition(a: string, b: string, mode: PartitionMode): void {

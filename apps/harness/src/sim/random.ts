@@ -10,10 +10,11 @@ export class SeededRandom implements Random {
   readonly #name: string;
   readonly #state: Uint32Array;
 
-  constructor(name: string) {
+  /** `state` instead of the one that follows from the name: four words, not all zero. */
+  constructor(name: string, state?: readonly number[]) {
     this.#name = name;
     const digest = createHash("sha256").update(name).digest();
-    this.#state = Uint32Array.from({ length: 4 }, (_, i) => digest.readUInt32LE(4 * i));
+    this.#state = Uint32Array.from(state ?? Array.from({ length: 4 }, (_, i) => digest.readUInt32LE(4 * i)));
   }
 
   /** A stream of its own, the same for the same name. */

@@ -67,6 +67,8 @@ export class CommitLoop {
             work = begin();
             return work.records;
           } catch (error) {
+            // Anything else is a bug that may have left the state half-changed: that ends the store.
+            if (!(error instanceof CoordError)) throw error;
             refusal = error;
             return [];
           }
@@ -105,11 +107,11 @@ export class CommitLoop {
   async #run(): Promise<void> {
     // Whatever the caller submits in the same turn of the event loop belongs to the first group too.
     await undefined;
-    let group: Task[] = [];
+    const group: Task[] = [];
     try {
       while (this.#queue.length > 0) {
         const records: LogRecord[] = [];
-        group = this.#form(records);
+        this.#form(group, records);
         if (records.length > 0) await this.#steps.append(records);
         await this.#steps.checkFence();
         this.#steps.publish();
@@ -122,8 +124,7 @@ export class CommitLoop {
     this.#running = undefined;
   }
 
-  #form(records: LogRecord[]): Task[] {
-    const group: Task[] = [];
+  #form(group: Task[], records: LogRecord[]): void {
     let bytes = 0;
     while (this.#queue.length > 0 && group.length < maxGroup && bytes < maxGroupBytes) {
       const task = this.#queue.shift()!;
@@ -134,7 +135,6 @@ export class CommitLoop {
         bytes += sizeOf(record);
       }
     }
-    return group;
   }
 
   /** A disk that failed once is not asked again: what it holds is unknown until somebody opens the folder and reads it. */
@@ -142,13 +142,19 @@ export class CommitLoop {
     const isFenced = error instanceof CoordError;
     const unknown = isFenced
       ? error
-      : new CoordError("unavailable", "the disk failed, so this may or may not have happened", {
-          cause: error,
-        });
+      : new CoordError(
+          "unavailable",
+          "the store failed while this was under way: it may or may not have happened",
+          {
+            cause: error,
+          },
+        );
     for (const task of group) task.reject(unknown);
     const ended = isFenced
       ? error
-      : new CoordError("closed", "the store closed itself because the disk failed", { cause: error });
+      : new CoordError("closed", "the store closed itself because it failed, see the cause", {
+          cause: error,
+        });
     this.#end(ended);
     this.#steps.onFailure(ended);
   }

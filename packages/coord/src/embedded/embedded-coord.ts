@@ -15,13 +15,10 @@ import type {
 import { applyTxn, copyKv, prepareTxn } from "./apply-txn.js";
 import { CommitLoop, type Work } from "./commit-loop.js";
 import type { DurableLog } from "./durable-log.js";
-import { LeaseTable } from "./lease-table.js";
+import { idleTickMs, LeaseTable } from "./lease-table.js";
 import type { LogRecord } from "./records.js";
 import type { Mutation, Store } from "./store.js";
 import { Watcher, WatchHub } from "./watch-hub.js";
-
-/** How often a store that is not written to looks whether it was fenced, so that its watchers learn of it. */
-export const fenceLookMs = 1000;
 
 interface Options {
   readonly signal?: AbortSignal;
@@ -217,7 +214,7 @@ export class EmbeddedStore implements Coord {
     this.#cancelTimer = undefined;
     const now = this.#look();
     for (const id of this.#leases.due(now)) this.#inBackground(() => this.#expire(id));
-    if (now - this.#fenceLookedMs >= fenceLookMs) {
+    if (now - this.#fenceLookedMs >= idleTickMs) {
       this.#fenceLookedMs = now;
       this.#inBackground(() => unlogged(() => undefined));
     }

@@ -1,5 +1,7 @@
-/** How often the store looks at its leases (and whether it was fenced) while there are any. */
+/** How often the store looks at its leases while there are any. */
 export const tickMs = 200;
+/** How often, if there are none, so that watchers of a store that was fenced learn of it. */
+export const idleTickMs = 1000;
 /** A look that comes later than this behind its time means that the process did not run. */
 export const stallThresholdMs = 100;
 
@@ -15,7 +17,7 @@ interface LeaseEntry {
  *
  * A holder that lives in a stopped process, or that talks to one, can't keep its lease alive. So time in which the process did not run
  * does not count: it is noticed by a look that comes more than `stallThresholdMs` after the time it was planned for, and then
- * every deadline moves by the time since the look before, which is the stall and at most `tickMs` more.
+ * every deadline moves by the time since the look before, which is the stall and at most a tick more.
  */
 export class LeaseTable {
   readonly #leases: Map<bigint, LeaseEntry> = new Map();
@@ -65,7 +67,7 @@ export class LeaseTable {
 
   /** Says when the next look is planned, and gives the time until then. */
   plan(nowMs: number): number {
-    let delayMs = tickMs;
+    let delayMs = this.#leases.size === 0 ? idleTickMs : tickMs;
     for (const lease of this.#leases.values()) {
       if (!lease.isEnding) delayMs = Math.min(delayMs, lease.deadlineMs - nowMs);
     }

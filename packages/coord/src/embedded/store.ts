@@ -73,6 +73,13 @@ export class Store {
     return this.#compact;
   }
 
+  /** How many states of keys are in memory, deletions counted. */
+  get versions(): number {
+    let count = 0;
+    for (const versions of this.#versions.values()) count += versions.length;
+    return count;
+  }
+
   // --- making a revision
 
   /** Between this and `commit`, gets see what was put and deleted so far. */

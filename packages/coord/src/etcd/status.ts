@@ -26,6 +26,9 @@ export function coordError(what: string, failure: Failure, cause: unknown): Coor
   const message = `etcd could not ${what}: ${details}`;
   if (details.includes("requested lease not found"))
     return new CoordError("lease-not-found", message, { cause });
+  // A token from before a change of the permissions, which the next call replaces. gRPC's code says that it is the caller's fault.
+  if (details.includes("revision of auth store is old"))
+    return new CoordError("unavailable", message, { cause });
   if (isCompacted(failure)) return new CoordError("compacted", message, { cause });
   if (
     isFutureRevision(failure) ||

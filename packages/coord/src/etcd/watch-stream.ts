@@ -54,9 +54,15 @@ export class WatchStream {
     this.#finish({ error: this.#options.stop.reason });
   };
 
+  /** Resolves before the server has heard of it. @throws CoordError */
   static async open(scope: CallScope, client: Etcd3, options: WatchStreamOptions): Promise<WatchStream> {
-    const raw = await client.watchClient.watch({ interceptors: [new Attempt().interceptor] });
-    return new WatchStream(scope, raw, options);
+    const attempt = new Attempt();
+    try {
+      const raw = await client.watchClient.watch({ interceptors: [attempt.interceptor] });
+      return new WatchStream(scope, raw, options);
+    } catch (error) {
+      throw coordError("watch", attempt.failure ?? failureOf(error), error);
+    }
   }
 
   private constructor(scope: CallScope, raw: RawStream, options: WatchStreamOptions) {

@@ -12,6 +12,11 @@ export class FakeClock implements Clock {
   #order = 0;
   readonly #timers: Set<Timer> = new Set();
 
+  /** How many timers were ever set. */
+  get everSet(): number {
+    return this.#order;
+  }
+
   get timers(): number {
     return this.#timers.size;
   }

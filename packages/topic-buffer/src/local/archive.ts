@@ -60,7 +60,8 @@ class LocalArchive implements SegmentArchive {
     signal?.throwIfAborted();
     try {
       if (!(await this.#isThere(name, paths, lastSequence))) await this.#write(name, paths, chunks, options);
-      await this.#fileSystem.syncDirectory(paths.directory);
+      // Also of what was there: whoever made it may have died before it was durable.
+      for (const made of [paths.directory, ...paths.parents]) await this.#fileSystem.syncDirectory(made);
       await this.#removeUnfinished(paths);
     } catch (error) {
       throw asTopicError(error, { code: "unavailable", doing: `archiving ${name}`, signal });

@@ -14,6 +14,11 @@ export interface LogPaths {
   readonly marker: string;
 }
 
+/** Holds a folder for each topic. */
+export function logsDirectory(root: string): string {
+  return `${root}/logs`;
+}
+
 /** @throws TopicError "invalid-argument" */
 export function logPaths(root: string, name: string): LogPaths {
   const match = typeof name === "string" ? LOG_NAME.exec(name) : null;
@@ -24,7 +29,7 @@ export function logPaths(root: string, name: string): LogPaths {
     );
   }
   const [, storeId, topic, incarnation, epoch, nonce] = match as unknown as [string, ...string[]];
-  const directory = `${root}/logs/${topic}`;
+  const directory = `${logsDirectory(root)}/${topic}`;
   const log = `${directory}/${incarnation}.${epoch}.${nonce}.log`;
   return {
     name,
@@ -38,6 +43,8 @@ export function logPaths(root: string, name: string): LogPaths {
 
 export interface ArchivePaths {
   readonly directory: string;
+  /** Those above it that the archive made. */
+  readonly parents: readonly string[];
   readonly file: string;
   /** Where all unfinished files of all segments are. */
   readonly temporaryDirectory: string;
@@ -55,9 +62,11 @@ export function archivePaths(root: string, name: string): ArchivePaths {
     );
   }
   const [, topic, incarnation, segment] = match;
+  const parents = [root, `${root}/segments`, `${root}/segments/${topic}`];
   const directory = `${root}/segments/${topic}/${incarnation}`;
   return {
     directory,
+    parents,
     file: `${directory}/${segment}.seg`,
     temporaryDirectory: `${root}/unfinished`,
     temporaryPrefix: `${topic}.${incarnation}.${segment}.`,

@@ -40,10 +40,11 @@ export class Room {
   /** Starts to fill more if less than half of a portion is left behind `position`. */
   prepare(position: number, appended: number): void {
     const portion = portionAt(position, this.#maxBytes);
-    // Large appends pay for new blocks once in a while anyway, and writing everything twice would cost them more.
-    if (this.#off || this.#filling || appended * 4 > portion) return;
+    if (this.#off || this.#filling || appended >= LARGE_APPEND_BYTES) return;
     if (this.#end - position >= portion / 2) return;
-    this.#filling = this.#fill(portion);
+    this.#filling = this.#fill(portion).finally(() => {
+      this.#filling = undefined;
+    });
   }
 
   async #fill(portion: number): Promise<void> {
@@ -55,8 +56,6 @@ export class Room {
     } catch (cause) {
       this.#off = true;
       this.#onFailure(cause);
-    } finally {
-      this.#filling = undefined;
     }
   }
 
@@ -68,6 +67,8 @@ export class Room {
 }
 
 const FIRST_PORTION_BYTES = 64 * 1024;
+/** From here on, writing everything twice costs more than new blocks do (measured on ext4). */
+const LARGE_APPEND_BYTES = 32 * 1024;
 
 /** Small while a log is small, since a topic can have a thousand of them. */
 export function portionAt(position: number, maxBytes: number): number {

@@ -14,7 +14,7 @@ import { parseHeader, readHeader } from "./log-header.js";
 import { LogIndex } from "./log-index.js";
 import { type LogPoint, LogScanner } from "./log-scanner.js";
 import { LocalLogWriter } from "./log-writer.js";
-import { type LogPaths, logPaths } from "./paths.js";
+import { type LogPaths, logPaths, logsDirectory } from "./paths.js";
 import { checkReadOptions } from "./read-options.js";
 import { portionAt, Room } from "./room.js";
 import { sealLog } from "./seal.js";
@@ -52,7 +52,7 @@ export async function openLocalSegmentLog(options: LocalSegmentLogOptions): Prom
     throw new TopicError("invalid-argument", `preallocateBytes is ${preallocateBytes}: 0 or more is allowed`);
   }
   try {
-    await fileSystem.makeDirectory(directory);
+    await fileSystem.makeDirectory(logsDirectory(directory));
     if (!(await fileSystem.isLocal(directory))) {
       throw new TopicError(
         "invalid-argument",
@@ -74,6 +74,8 @@ class LocalLogStore implements LocalSegmentLog {
   readonly #writers = new Map<string, LocalLogWriter>();
   /** How far the logs of this object's writers are durable, until they are dropped. */
   readonly #durable = new Map<string, LogPoint>();
+  /** Those of topics that are known to be durable. */
+  readonly #directories = new Set<string>();
   #ids: ReadonlySet<string>;
   #closed = false;
 
@@ -99,7 +101,7 @@ class LocalLogStore implements LocalSegmentLog {
     const failed = { code: "log-failed", doing: `creating the log ${name}` } as const;
     let file: FileHandle;
     try {
-      await this.#fileSystem.makeDirectory(paths.directory);
+      await this.#prepareDirectory(paths.directory);
       file = await this.#fileSystem.open(paths.log, "create");
     } catch (error) {
       if (hasCode(error, "EEXIST")) throw new TopicError("log-exists", `the log ${name} is there already`);
@@ -117,6 +119,14 @@ class LocalLogStore implements LocalSegmentLog {
       throw asTopicError(error, failed);
     }
     return this.#writer(paths, file, { start, end: start.offset + portion });
+  }
+
+  async #prepareDirectory(directory: string): Promise<void> {
+    if (this.#directories.has(directory)) return;
+    await this.#fileSystem.makeDirectory(directory);
+    // Also when it was there: whoever made it may have died before it was durable.
+    await this.#fileSystem.syncDirectory(logsDirectory(this.#options.directory));
+    this.#directories.add(directory);
   }
 
   #writer(paths: LogPaths, file: FileHandle, at: { start: LogPoint; end: number }): SegmentLogWriter {

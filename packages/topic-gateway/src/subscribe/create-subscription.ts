@@ -1,4 +1,4 @@
-import { CoordError, type Coord, type KeyValue } from "@x/coord";
+import { type Coord, CoordError, type KeyValue } from "@x/coord";
 import type { ClientContext } from "../client/context.js";
 import { TopicError } from "../errors.js";
 import { prefixes, rangeSizeKey, subscriptionKey } from "../protocol/keys.js";
@@ -116,7 +116,7 @@ async function startNow(
   if (mode === "earliest") return { incarnation, newest: revision, record };
   // Never from the cache: a segment that it has not heard of yet would count as created later, and be read from its first message.
   const view = await topicAt(context.coord, topic, revision, signal);
-  const positions = await openPositions(context, view, incarnation, attempts);
+  const positions = await openPositions(view, incarnation, attempts);
   return { incarnation, newest: revision, record: { ...record, revision, positions } };
 }
 
@@ -149,7 +149,6 @@ async function topicAt(
  * its successors, which were created later than the snapshot, are read.
  */
 async function openPositions(
-  context: ClientContext,
   topic: TopicView | undefined,
   incarnation: bigint,
   attempts: Attempts,
@@ -200,9 +199,13 @@ class Attempts {
     const { clock, random } = this.#context.runtime;
     const leftMs = this.#untilMs - clock.monotonicMs();
     if (leftMs <= 0) {
-      throw new TopicError("unavailable", `the subscription could not be created within ${this.#deadlineMs} ms`, {
-        cause,
-      });
+      throw new TopicError(
+        "unavailable",
+        `the subscription could not be created within ${this.#deadlineMs} ms`,
+        {
+          cause,
+        },
+      );
     }
     const pauseMs = Math.min(this.#pauseMs * (0.5 + random.number()), leftMs);
     this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
@@ -214,7 +217,9 @@ class Attempts {
     const { clock } = this.#context.runtime;
     const giveUp = new AbortController();
     const cancel = clock.setTimer(DESCRIBE_TIMEOUT_MS, () =>
-      giveUp.abort(new TopicError("unavailable", `${address} did not answer within ${DESCRIBE_TIMEOUT_MS} ms`)),
+      giveUp.abort(
+        new TopicError("unavailable", `${address} did not answer within ${DESCRIBE_TIMEOUT_MS} ms`),
+      ),
     );
     const onAbort = (): void => giveUp.abort(this.signal?.reason);
     this.signal?.addEventListener("abort", onAbort, { once: true });

@@ -4,8 +4,7 @@ import type { SegmentChunk } from "./segment-chunk.js";
 export class DeliveryQueue {
   readonly #maxBytes: number;
   #chunks: SegmentChunk[] = [];
-  #head = 0;
-  /** The next sequence to come out of the chunk at the head. */
+  /** The next sequence to come out of the first chunk. */
   #next = 0;
   #bytes = 0;
   #roomWanted: (() => void) | undefined;
@@ -14,12 +13,8 @@ export class DeliveryQueue {
     this.#maxBytes = maxBytes;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   get isEmpty(): boolean {
-    return this.#head === this.#chunks.length;
+    return this.#chunks.length === 0;
   }
 
   push(chunk: SegmentChunk): void {
@@ -37,34 +32,28 @@ export class DeliveryQueue {
     }
   }
 
-  /** The chunk at the head and the sequence in it that is next, if `accept` is true for them: then they are taken. */
-  peek(): SegmentChunk | undefined {
-    return this.#chunks[this.#head];
+  /** The chunk that `next` is in. */
+  get first(): SegmentChunk | undefined {
+    return this.#chunks[0];
   }
 
   get next(): number {
     return this.#next;
   }
 
-  /** Takes the next sequence out. Only after `peek` gave a chunk. */
+  /** Takes `next` out. Only while there is a `first`. */
   advance(): void {
-    const chunk = this.#chunks[this.#head] as SegmentChunk;
+    const chunk = this.#chunks[0] as SegmentChunk;
     this.#next += 1;
     if (this.#next <= chunk.lastSequence) return;
+    this.#chunks.shift();
     this.#bytes -= chunk.bytes.length;
-    // What was taken must not be kept alive; moving the rest once in a while is cheaper than shifting each time.
-    this.#head += 1;
-    if (this.#head >= 32 || this.#head === this.#chunks.length) {
-      this.#chunks = this.#chunks.slice(this.#head);
-      this.#head = 0;
-    }
-    this.#next = this.#chunks[this.#head]?.firstSequence ?? 0;
+    this.#next = this.#chunks[0]?.firstSequence ?? 0;
     if (this.#bytes < this.#maxBytes) this.#wakeReader();
   }
 
   clear(): void {
     this.#chunks = [];
-    this.#head = 0;
     this.#bytes = 0;
     this.#wakeReader();
   }

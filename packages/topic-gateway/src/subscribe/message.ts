@@ -90,6 +90,13 @@ export class DeliveredMessage implements Message {
     return this.#origin.acknowledge(this.sequence);
   }
 
+  /** Of its body: key, headers and data. */
+  get bytes(): number {
+    const { bounds, firstSequence } = this.#chunk;
+    const at = 2 * (this.sequence - firstSequence);
+    return (bounds[at + 1] as number) - (bounds[at] as number);
+  }
+
   get #decoded(): MessageBody {
     if (!this.#body) {
       const { bytes, bounds, firstSequence } = this.#chunk;

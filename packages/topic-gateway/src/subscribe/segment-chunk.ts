@@ -31,7 +31,10 @@ export function checkChunk(
   for (const frame of messagesInFrames(bytes)) {
     if (frame.sequence <= sequence) continue;
     if (frame.sequence !== sequence + 1) {
-      throw new TopicError("corrupt", `sequence ${sequence + 1} is missing: ${frame.sequence} came after ${sequence}`);
+      throw new TopicError(
+        "corrupt",
+        `sequence ${sequence + 1} is missing: ${frame.sequence} came after ${sequence}`,
+      );
     }
     if (frame.sequence > limit) break;
     sequence = frame.sequence;

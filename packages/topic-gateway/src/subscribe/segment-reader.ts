@@ -2,7 +2,13 @@ import type { ClientContext } from "../client/context.js";
 import { TopicError } from "../errors.js";
 import type { FrameChunk } from "../protocol/buffer-api.js";
 import { segmentKey } from "../protocol/keys.js";
-import { archiveName, formatSegmentId, type SegmentId, type SegmentName, segmentName } from "../protocol/segment-id.js";
+import {
+  archiveName,
+  formatSegmentId,
+  type SegmentId,
+  type SegmentName,
+  segmentName,
+} from "../protocol/segment-id.js";
 import type { SystemState } from "../topics/state.js";
 import { checkChunk, type SegmentChunk } from "./segment-chunk.js";
 

@@ -1,0 +1,250 @@
+import { CoordError } from "@x/coord";
+import {
+  type BufferApi,
+  type CallOptions,
+  checkKey,
+  type FoundMessage,
+  type FrameChunk,
+  formatSegmentId,
+  type HashRange,
+  inRange,
+  type LaneTarget,
+  parseTopicName,
+  type PublishBatch,
+  type PublishReply,
+  type ReadRequest,
+  type RefusalCode,
+  type Runtime,
+  type SegmentId,
+  type SegmentStatus,
+  sleep,
+  TopicError,
+} from "@x/topic-gateway/protocol";
+import { keyHash } from "./entries.js";
+import { type LaneHost, type LaneOwner, publishTo } from "./lanes.js";
+import { type BufferOptions, checkOptions, type NodeContext } from "./options.js";
+import type { OwnerPhase } from "./range-owner.js";
+import { TenureRun } from "./run-tenure.js";
+import { backoffMs } from "./settle.js";
+import { systemRuntime } from "./system.js";
+
+export interface RangeStatus {
+  readonly topic: string;
+  readonly range: HashRange;
+  readonly epoch: bigint;
+  readonly phase: OwnerPhase;
+  /** The segment that takes appends. */
+  readonly segment: SegmentId | undefined;
+  /** Accepted and not durable yet. */
+  readonly queuedBytes: number;
+}
+
+export interface BufferStatus {
+  readonly id: string;
+  readonly address: string;
+  /** `waiting`: without a session now, and trying to get a new one. */
+  readonly state: "serving" | "waiting" | "closing" | "closed" | "failed";
+  readonly ranges: readonly RangeStatus[];
+  /** Segments served, open and sealed. */
+  readonly segments: number;
+  /** Messages in memory. */
+  readonly hotBytes: number;
+}
+
+/** A buffer at work. */
+export interface BufferNode extends BufferApi, AsyncDisposable {
+  readonly id: string;
+  readonly address: string;
+  status(): BufferStatus;
+  /**
+   * Hands every range over and gives the lease up; resolves when nothing of the buffer runs any more. An aborted signal ends the
+   * handing over, not the closing: what is left is taken over by others when the lease is gone.
+   */
+  close(options?: { readonly signal?: AbortSignal }): Promise<void>;
+}
+
+/**
+ * Opens a buffer: registers it and begins to claim ranges. When its session is lost it starts again with a new one by itself;
+ * what it held under the old one is never resumed, only taken over.
+ * @throws TopicError "invalid-argument"; CoordError when the first session can't be opened; `signal.reason`
+ */
+export async function openBuffer(
+  options: BufferOptions & { readonly signal?: AbortSignal },
+): Promise<BufferNode> {
+  const runtime = options.runtime ?? systemRuntime;
+  const node = new Node(checkOptions(options, runtime), runtime);
+  await node.start(options.signal);
+  return node;
+}
+
+class Node implements BufferNode, LaneHost {
+  readonly #context: NodeContext;
+  readonly #runtime: Runtime;
+  readonly #stop: AbortController = new AbortController();
+  #run: TenureRun | undefined;
+  #state: BufferStatus["state"] = "waiting";
+  #running: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(context: NodeContext, runtime: Runtime) {
+    this.#context = context;
+    this.#runtime = runtime;
+  }
+
+  get id(): string {
+    return this.#context.id;
+  }
+  get address(): string {
+    return this.#context.address;
+  }
+
+  async start(signal: AbortSignal | undefined): Promise<void> {
+    const onAbort = (): void => this.#stop.abort(signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    try {
+      signal?.throwIfAborted();
+      const first = await this.#begin();
+      this.#running = this.#loop(first);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #begin(): Promise<TenureRun> {
+    const run = await TenureRun.open(this.#context, this.#runtime, this.#stop.signal);
+    this.#run = run;
+    this.#state = "serving";
+    this.#context.emit({ type: "started", leaseId: run.tenure.session.leaseId });
+    return run;
+  }
+
+  /** One tenure after the other. */
+  async #loop(first: TenureRun): Promise<void> {
+    const { signal } = this.#stop;
+    let run: TenureRun | undefined = first;
+    for (let attempt = 0; !signal.aborted; ) {
+      let cause: unknown;
+      if (run) {
+        attempt = 0;
+        cause = await run.over();
+        this.#run = undefined;
+        if (!signal.aborted) {
+          this.#state = "waiting";
+          this.#context.emit({ type: "session-lost", cause });
+        }
+        await run.stop(cause);
+        run = undefined;
+      }
+      if (signal.aborted) return;
+      try {
+        run = await this.#begin();
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof CoordError && (error.code === "closed" || error.code === "fenced")) {
+          this.#state = "failed";
+          this.#context.emit({ type: "failed", cause: error });
+          return;
+        }
+        attempt += 1;
+        await sleep(this.#runtime.clock, backoffMs(this.#runtime, attempt, 100, 5_000), signal).catch(() => {});
+      }
+    }
+  }
+
+  close({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(signal ?? new AbortController().signal);
+    return this.#closing;
+  }
+
+  async #close(signal: AbortSignal): Promise<void> {
+    this.#state = "closing";
+    try {
+      await this.#run?.drain(signal);
+    } catch {
+      // Cut short by the caller's signal.
+    }
+    this.#stop.abort(new TopicError("closed", `the buffer ${this.id} was closed`));
+    await this.#running;
+    this.#state = "closed";
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  status(): BufferStatus {
+    const { owners, tenure } = this.#run ?? {};
+    const ranges = [...(owners?.values() ?? [])].map(({ claim, phase, segment, queuedBytes }) => ({
+      ...claim,
+      phase,
+      segment,
+      queuedBytes,
+    }));
+    return {
+      id: this.id,
+      address: this.address,
+      state: this.#state,
+      ranges,
+      segments: tenure ? [...tenure.served.all()].length : 0,
+      hotBytes: tenure?.served.memory.bytes ?? 0,
+    };
+  }
+
+  // --- BufferApi
+
+  ownerOf(target: LaneTarget): LaneOwner | { readonly code: RefusalCode; readonly message: string } {
+    if (this.#run) return this.#run.ownerOf(target);
+    if (this.#state === "waiting") return { code: "not-owner", message: `the buffer ${this.id} holds nothing now` };
+    return { code: "shutting-down", message: `the buffer ${this.id} is shutting down` };
+  }
+
+  publish(
+    batches: AsyncIterable<PublishBatch>,
+    options: CallOptions = {},
+  ): AsyncGenerator<PublishReply, void, undefined> {
+    return publishTo(this, batches, options.signal);
+  }
+
+  async *read(
+    { segment, fromSequence }: ReadRequest,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<FrameChunk, void, undefined> {
+    signal?.throwIfAborted();
+    if (!Number.isSafeInteger(fromSequence) || fromSequence < 1) {
+      throw new TopicError("invalid-argument", `reading starts at a sequence of at least 1, not ${fromSequence}`);
+    }
+    const served = this.#run?.tenure.served.find(segment);
+    if (!served) throw new TopicError("not-owner", `the segment ${formatSegmentId(segment)} is not served by ${this.id}`);
+    yield* served.read(fromSequence, signal);
+  }
+
+  async get(
+    topic: string,
+    key: string,
+    { signal, fromTime = 0n }: CallOptions & { readonly fromTime?: bigint } = {},
+  ): Promise<FoundMessage | undefined> {
+    signal?.throwIfAborted();
+    const hash = keyHash(checkKey(key));
+    const segments = this.#run?.tenure.served.ofTopic(parseTopicName(topic)) ?? [];
+    const newestFirst = segments
+      .map(({ hot }) => hot)
+      .filter(({ id }) => inRange(hash, id.range))
+      .sort((a, b) => (a.id.startTime < b.id.startTime ? 1 : -1));
+    for (const segment of newestFirst) {
+      const found = await segment.find(key, signal);
+      if (found) return found.time >= fromTime ? { segment: segment.id, frame: found.frame } : undefined;
+    }
+    return undefined;
+  }
+
+  async describe(topic: string, { signal }: CallOptions = {}): Promise<readonly SegmentStatus[]> {
+    signal?.throwIfAborted();
+    const served = this.#run?.tenure.served.ofTopic(parseTopicName(topic)) ?? [];
+    return served.map(({ hot, owned }) => ({
+      segment: hot.id,
+      durableSequence: hot.visible,
+      bytes: hot.bytes,
+      open: owned,
+    }));
+  }
+}

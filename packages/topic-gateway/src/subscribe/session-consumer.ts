@@ -1,0 +1,362 @@
+import { CoordError, openSession, type Session } from "@x/coord";
+import type { ClientContext } from "../client/context.js";
+import { TopicError } from "../errors.js";
+import type { MessageIdParts } from "../protocol/message-id.js";
+import { sleep } from "../protocol/runtime.js";
+import type { SegmentName } from "../protocol/segment-id.js";
+import { type AckParts, parseAck } from "./ack-token.js";
+import { Assignment, type AssignmentOptions } from "./assignment.js";
+import { handled, leaseLost } from "./committer.js";
+import type { Consumer, HeldSegmentStatus, PullOptions } from "./consumer.js";
+import type { HeldSegment } from "./held-segment.js";
+import type { DeliveredMessage, Message } from "./message.js";
+import { Wakes } from "./wakes.js";
+
+export interface SessionConsumerSettings extends Omit<AssignmentOptions, "context" | "session" | "on"> {
+  readonly sessionTtlMs: number;
+  readonly ackDeadlineMs: number;
+}
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2000;
+const MAX_PAST_SESSIONS = 16;
+
+/** Hands out messages in turns from what its session holds, and goes on with a new session when one is lost. */
+export class SessionConsumer implements Consumer {
+  readonly #context: ClientContext;
+  readonly #settings: SessionConsumerSettings;
+  readonly #wakes: Wakes;
+  readonly #ending = new AbortController();
+  readonly #pastSessions: string[] = [];
+  #assignment: Assignment;
+  #running: Promise<void> = Promise.resolve();
+  #ended: Promise<void> | undefined;
+  #failure: unknown;
+  /** Those that have messages to take, and whose turn it is. */
+  #listed: HeldSegment[] = [];
+  #turn = 0;
+  /** It has left its subscription because nobody pulls. */
+  #silent = false;
+  #pulling = 0;
+  #progressMs: number;
+  #cancelWatchdog: (() => void) | undefined;
+
+  private constructor(context: ClientContext, settings: SessionConsumerSettings, session: Session) {
+    this.#context = context;
+    this.#settings = settings;
+    this.#wakes = new Wakes(context.runtime.clock);
+    this.#progressMs = context.runtime.clock.monotonicMs();
+    this.#assignment = this.#assign(session);
+  }
+
+  static async open(
+    context: ClientContext,
+    settings: SessionConsumerSettings,
+    signal: AbortSignal | undefined,
+  ): Promise<SessionConsumer> {
+    const session = await openSession(context.coord, {
+      ttlMs: settings.sessionTtlMs,
+      clock: context.runtime.clock,
+      ...(signal && { signal }),
+    });
+    const consumer = new SessionConsumer(context, settings, session);
+    const onAbort = (): void => void session.close();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      // Ends with the session, if nothing else ends it.
+      await consumer.#assignment.join();
+      signal?.throwIfAborted();
+    } catch (error) {
+      await consumer.#end();
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+    consumer.#running = consumer.#run();
+    consumer.#watch();
+    return consumer;
+  }
+
+  get session(): string {
+    return this.#assignment.sessionId;
+  }
+
+  segments(): HeldSegmentStatus[] {
+    return [...this.#assignment.held.values()].map(({ name, delivered, committed }) => ({
+      segment: name,
+      delivered,
+      committed,
+    }));
+  }
+
+  // --- delivering
+
+  async pull({ maxMessages, maxBytes, waitMs, signal }: PullOptions): Promise<Message[]> {
+    if (!(Number.isInteger(maxMessages) && maxMessages >= 1)) {
+      throw wrong("maxMessages must be a whole number of at least 1", maxMessages);
+    }
+    if (maxBytes !== undefined && !(maxBytes >= 1)) throw wrong("maxBytes must be at least 1", maxBytes);
+    if (!(waitMs >= 0)) throw wrong("waitMs must be at least 0", waitMs);
+    signal?.throwIfAborted();
+    this.#throwIfEnded();
+    this.#progress();
+    this.#comeBack();
+    let messages = this.#takeSome(maxMessages, maxBytes);
+    if (messages.length > 0 || waitMs === 0) return messages;
+
+    const untilMs = this.#context.runtime.clock.monotonicMs() + waitMs;
+    this.#pulling += 1;
+    try {
+      for (;;) {
+        const isOver = await this.#wakes.wait(untilMs, signal);
+        if (this.#failure !== undefined) throw this.#failure;
+        messages = this.#takeSome(maxMessages, maxBytes);
+        if (messages.length > 0 || isOver || this.#ended) return messages;
+      }
+    } finally {
+      this.#pulling -= 1;
+      this.#progress();
+    }
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Message, undefined> {
+    return {
+      next: () => {
+        const message = this.#ended || this.#silent ? undefined : this.#take();
+        if (!message) return this.#nextLater();
+        this.#progress();
+        return Promise.resolve({ done: false, value: message });
+      },
+      return: () => Promise.resolve({ done: true, value: undefined }),
+    };
+  }
+
+  async #nextLater(): Promise<IteratorResult<Message, undefined>> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#ended) return { done: true, value: undefined };
+    const [value] = await this.pull({ maxMessages: 1, waitMs: Number.POSITIVE_INFINITY });
+    return value ? { done: false, value } : { done: true, value: undefined };
+  }
+
+  #takeSome(maxMessages: number, maxBytes = Number.POSITIVE_INFINITY): Message[] {
+    const messages: Message[] = [];
+    let bytes = 0;
+    while (messages.length < maxMessages && bytes < maxBytes) {
+      const message = this.#take();
+      if (!message) break;
+      messages.push(message);
+      bytes += message.bytes;
+    }
+    return messages;
+  }
+
+  /** One from each segment in turn. */
+  #take(): DeliveredMessage | undefined {
+    // The clock is asked each time: in a process that was stopped no timer has told yet that the session is over.
+    if (this.#listed.length === 0 || this.#ended || !this.#assignment.session.isAlive()) return undefined;
+    while (this.#listed.length > 0) {
+      if (this.#turn >= this.#listed.length) this.#turn = 0;
+      const held = this.#listed[this.#turn] as HeldSegment;
+      const message = held.take();
+      if (message) {
+        this.#turn += 1;
+        return message;
+      }
+      held.isListed = false;
+      this.#listed.splice(this.#turn, 1);
+    }
+    return undefined;
+  }
+
+  #list(held: HeldSegment): void {
+    if (!held.isListed) {
+      held.isListed = true;
+      this.#listed.push(held);
+    }
+    this.#wakes.wakeAll();
+  }
+
+  // --- acknowledging
+
+  acknowledge(ack: string): Promise<void> {
+    this.#progress();
+    try {
+      if (this.#ended) throw this.#failure ?? closed();
+      const parts = parseAck(ack);
+      return this.#namedBy(parts).acknowledge(parts.sequence);
+    } catch (error) {
+      return handled(Promise.reject(error));
+    }
+  }
+
+  acknowledgeId(id: MessageIdParts): Promise<void> {
+    this.#progress();
+    if (this.#ended) return handled(Promise.reject(this.#failure ?? closed()));
+    const { held, ended } = this.#assignment;
+    const isOf = (segment: HeldSegment): boolean =>
+      segment.id.range.from === id.rangeFrom && segment.id.startTime <= id.time;
+    // Of those that start at the same hash the one that began last before the message; ended ones were held earlier.
+    let found: HeldSegment | undefined;
+    for (const segment of [...ended.values(), ...held.values()]) {
+      if (isOf(segment) && (!found || segment.id.startTime >= found.id.startTime)) found = segment;
+    }
+    if (!found) return handled(Promise.reject(leaseLost()));
+    if (found.hasDelivered(id)) return found.acknowledge(id.sequence);
+    const error =
+      found.state === "open"
+        ? new TopicError("invalid-ack", "no message with this id was delivered by this consumer")
+        : leaseLost();
+    return handled(Promise.reject(error));
+  }
+
+  /** @throws TopicError "lease-lost", "invalid-ack" */
+  #namedBy({ session, segment, lease }: AckParts): HeldSegment {
+    const { held, ended, sessionId } = this.#assignment;
+    if (session !== sessionId) {
+      if (this.#pastSessions.includes(session)) throw leaseLost();
+      throw new TopicError(
+        "invalid-ack",
+        "the acknowledgement is of a message that another session delivered",
+      );
+    }
+    // Only looked up: what has no such name has no such segment.
+    const name = segment as SegmentName;
+    const found = held.get(name) ?? ended.get(name);
+    if (found?.lease !== lease) throw leaseLost();
+    return found;
+  }
+
+  // --- sessions
+
+  #assign(session: Session): Assignment {
+    return new Assignment({
+      ...this.#settings,
+      context: this.#context,
+      session,
+      on: {
+        messages: (held) => this.#list(held),
+        acknowledged: () => this.#progress(),
+        failed: (error) => this.#fail(error),
+      },
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      await aborted(this.#assignment.session.signal);
+      this.#assignment.drop();
+      if (signal.aborted) return;
+      this.#pastSessions.push(this.session);
+      if (this.#pastSessions.length > MAX_PAST_SESSIONS) this.#pastSessions.shift();
+      await this.#openNext(signal);
+    }
+    await this.#assignment.close();
+  }
+
+  async #openNext(signal: AbortSignal): Promise<void> {
+    const { coord, runtime } = this.#context;
+    for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      let session: Session | undefined;
+      try {
+        session = await openSession(coord, {
+          ttlMs: this.#settings.sessionTtlMs,
+          clock: runtime.clock,
+          signal,
+        });
+        this.#assignment = this.#assign(session);
+        if (!this.#silent) await this.#assignment.join();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (session) {
+          this.#assignment.drop();
+          await session.close();
+        }
+        if (!isPassing(error)) return this.#fail(error);
+        await sleep(runtime.clock, pauseMs * (0.5 + runtime.random.number()), signal).catch(() => {});
+      }
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#failure = error;
+    void this.#end();
+  }
+
+  close(): Promise<void> {
+    return this.#end();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#end();
+  }
+
+  #end(): Promise<void> {
+    this.#ended ??= (async () => {
+      this.#cancelWatchdog?.();
+      this.#ending.abort(closed());
+      this.#wakes.wakeAll();
+      await this.#assignment.close();
+      await this.#running;
+    })();
+    return this.#ended;
+  }
+
+  #throwIfEnded(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#ended) throw closed();
+  }
+
+  // --- silence
+
+  #progress(): void {
+    this.#progressMs = this.#context.runtime.clock.monotonicMs();
+  }
+
+  #watch(): void {
+    const { ackDeadlineMs } = this.#settings;
+    if (ackDeadlineMs === Number.POSITIVE_INFINITY) return;
+    const { clock } = this.#context.runtime;
+    const leftMs = this.#pulling > 0 ? ackDeadlineMs : this.#progressMs + ackDeadlineMs - clock.monotonicMs();
+    if (leftMs > 0) {
+      this.#cancelWatchdog = clock.setTimer(leftMs, () => this.#watch());
+      return;
+    }
+    this.#silent = true;
+    // If its session is over meanwhile, it has left by that.
+    this.#assignment.leave().catch(() => {});
+  }
+
+  #comeBack(): void {
+    if (!this.#silent) return;
+    this.#silent = false;
+    this.#watch();
+    // Without success the session is over, and the next one joins by itself; or there is nothing to join any more.
+    this.#assignment.join().catch((error: unknown) => {
+      if (!isPassing(error)) this.#fail(error);
+    });
+  }
+}
+
+/** Trying again with another session can help. */
+function isPassing(error: unknown): boolean {
+  return error instanceof CoordError && (error.code === "unavailable" || error.code === "lease-not-found");
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function wrong(what: string, value: unknown): TopicError {
+  return new TopicError("invalid-argument", `${what}, not ${String(value)}`);
+}
+
+function closed(): TopicError {
+  return new TopicError("closed", "the consumer was closed");
+}
