@@ -57,7 +57,9 @@ function show(status, at) {
 
   const topic = status.topics.find(({ name }) => name === selected);
   const ranges = topic?.ranges ?? [];
-  const rangesBefore = new Map((earlier.get(selected)?.ranges ?? []).map((range) => [range.from, range.messages]));
+  const rangesBefore = new Map(
+    (earlier.get(selected)?.ranges ?? []).map((range) => [range.from, range.messages]),
+  );
   element("bar").replaceChildren(
     ...ranges.map(({ from, to, buffer }) => {
       const span = document.createElement("span");
@@ -138,7 +140,10 @@ element("publish").addEventListener("submit", async (event) => {
   const output = element("published");
   try {
     if (selected === undefined) throw new Error("create a topic first");
-    const { id } = await post(`/v1/topics/${encodeURIComponent(selected)}/messages`, { key: key.value, data: data.value });
+    const { id } = await post(`/v1/topics/${encodeURIComponent(selected)}/messages`, {
+      key: key.value,
+      data: data.value,
+    });
     output.className = "";
     output.textContent = `durable: ${id}`;
   } catch (error) {

@@ -4,8 +4,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Coord } from "@x/coord";
 import { openEmbeddedCoord } from "@x/coord/embedded";
-import { openEtcdCoord } from "@x/coord/etcd";
-import { type Buffer as BufferNode, createBufferServer, openBuffer } from "@x/topic-buffer";
+import { etcdCoord } from "@x/coord/etcd";
+import { type BufferNode, createBufferServer, openBuffer } from "@x/topic-buffer";
 import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
 import { grpcBuffers, openGatewayServer, TopicClient } from "@x/topic-gateway";
 import type { BufferConnection, SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
@@ -33,8 +33,9 @@ export async function serve(config: ServeConfig, log: Log): Promise<Served> {
   const stack = new AsyncStack();
   try {
     await mkdir(config.dataDirectory, { recursive: true });
-    const coord = stack.use(await openCoord(config));
-    const archive = stack.use(await openLocalArchive({ directory: join(config.dataDirectory, "archive") }));
+    const { coord, failure } = await openCoord(config);
+    stack.use(coord);
+    const archive = await openLocalArchive({ directory: join(config.dataDirectory, "archive") });
     const metrics = gatewayMetrics();
     const local = new Map<string, BufferNode>();
     let grpc = "";
@@ -60,7 +61,7 @@ export async function serve(config: ServeConfig, log: Log): Promise<Served> {
     }
     if (config.role === "buffer") {
       const http = stack.use(await openHttpServer({ endpoint: config.http, log, metrics }));
-      return served(stack, { http: http.address, grpc, client: undefined });
+      return served(stack, { http: http.address, grpc, client: undefined }, failure);
     }
 
     const overNetwork = grpcBuffers();
@@ -83,17 +84,20 @@ export async function serve(config: ServeConfig, log: Log): Promise<Served> {
     stack.defer(() => server.close({ graceMs: STOP_GRACE_MS }));
     grpc = formatEndpoint({ ...config.grpc, port: server.port });
     const http = stack.use(await openHttpServer({ endpoint: config.http, log, metrics, client }));
-    return served(stack, { http: http.address, grpc, client });
+    return served(stack, { http: http.address, grpc, client }, failure);
   } catch (error) {
     await stack.close();
     throw error;
   }
 }
 
-async function openCoord({ etcd, dataDirectory }: ServeConfig): Promise<Coord> {
-  return etcd.length > 0
-    ? await openEtcdCoord({ hosts: etcd })
-    : await openEmbeddedCoord({ directory: join(dataDirectory, "coord") });
+async function openCoord({
+  etcd,
+  dataDirectory,
+}: ServeConfig): Promise<{ coord: Coord; failure?: AbortSignal }> {
+  if (etcd.length > 0) return { coord: etcdCoord({ hosts: [...etcd] }) };
+  const coord = await openEmbeddedCoord({ directory: join(dataDirectory, "coord") });
+  return { coord, failure: coord.failure };
 }
 
 async function openLocalBuffer(
@@ -142,16 +146,16 @@ function inProcess(buffer: BufferNode): BufferConnection {
   };
 }
 
-function served(stack: AsyncStack, what: Pick<Served, "http" | "grpc" | "client">): Served {
+function served(
+  stack: AsyncStack,
+  what: Pick<Served, "http" | "grpc" | "client">,
+  storeFailure?: AbortSignal,
+): Served {
   const failed = new Promise<never>((_, reject) => {
-    const look = setInterval(() => {
-      if (what.client?.failure === undefined) return;
-      clearInterval(look);
-      reject(what.client.failure);
-    }, 1_000);
-    look.unref();
-    stack.defer(async () => clearInterval(look));
+    storeFailure?.addEventListener("abort", () => reject(storeFailure.reason), { once: true });
+    void what.client?.ended.then(reject);
   });
+  // Whoever does not look at it must not end the process by that.
   failed.catch(() => {});
   const close = () => stack.close();
   return { ...what, failed, close, [Symbol.asyncDispose]: close };

@@ -1,6 +1,7 @@
 import { sleep } from "@x/topic-gateway/protocol";
 import { describe, expect, it } from "vitest";
-import { ConnectionError, type Service } from "../src/sim/network.js";
+import { ConnectionError } from "../src/sim/connection.js";
+import type { Service } from "../src/sim/network.js";
 import type { Environment } from "../src/sim/node.js";
 import { SeededRandom } from "../src/sim/random.js";
 import { Scheduler, SimulationError } from "../src/sim/scheduler.js";

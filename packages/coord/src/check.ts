@@ -6,9 +6,9 @@ import { compareKeys, selects } from "./selector.js";
 // built from what came over a network, so it is all looked at here again.
 
 /** etcd's default (`--max-txn-ops`), kept by every store so that what works on one works on the other. */
-export const maxTxnOps = 128;
+const maxTxnOps = 128;
 /** etcd's default (`--max-request-bytes`). */
-export const maxRequestBytes = 1_572_864;
+const maxRequestBytes = 1_572_864;
 const maxInt64 = 9_223_372_036_854_775_807n;
 /** etcd's longest lease, 9,000,000,000 s. */
 const maxTtlMs = 9_000_000_000_000;

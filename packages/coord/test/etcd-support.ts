@@ -9,6 +9,7 @@ export class FaultyProxy implements AsyncDisposable {
   readonly #pairs: Set<{ readonly client: Socket; readonly server: Socket }> = new Set();
   #upstream: number;
   #swallow: ReadonlySet<Direction> = new Set();
+  #held: Socket[] | undefined;
   /** Connections so far. */
   accepted = 0;
   /** Bytes passed on so far. */
@@ -48,6 +49,22 @@ export class FaultyProxy implements AsyncDisposable {
     this.#swallow = new Set(directions);
   }
 
+  /** New connections get nowhere until `release`. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const client of held) this.#join(client);
+  }
+
+  /** Connections that are open now. */
+  get open(): number {
+    return this.#pairs.size;
+  }
+
   /** Ends all connections of now. */
   cut(): void {
     for (const { client, server } of this.#pairs) {
@@ -57,12 +74,18 @@ export class FaultyProxy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#held ?? []) client.destroy();
     this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
   #accept(client: Socket): void {
     this.accepted++;
+    if (this.#held === undefined) this.#join(client);
+    else this.#held.push(client.on("error", () => {}));
+  }
+
+  #join(client: Socket): void {
     const server = connect(this.#upstream, "127.0.0.1");
     const pair = { client, server };
     this.#pairs.add(pair);

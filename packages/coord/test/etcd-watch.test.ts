@@ -95,7 +95,8 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
 
   it("notices a connection that went dead without a word, and goes on over a new one", async () => {
     await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
-    await using behind = etcdCoord({ hosts: proxy.endpoint, ...impatient });
+    const noKeepalive = { "grpc.keepalive_time_ms": 2 ** 31 - 1 }; // which would notice it too, later
+    await using behind = etcdCoord({ hosts: proxy.endpoint, ...impatient, grpcOptions: noKeepalive });
     const watch = iterate(behind.watch({ prefix: "dead/" }));
     await put(behind, "dead/a");
     await take(watch, 1);

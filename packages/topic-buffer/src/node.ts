@@ -21,6 +21,7 @@ import {
   TopicError,
 } from "@x/topic-gateway/protocol";
 import { keyHash } from "./entries.js";
+import type { HotSegment } from "./hot-segment.js";
 import { type LaneHost, type LaneOwner, publishTo } from "./lanes.js";
 import { type BufferOptions, checkOptions, type NodeContext } from "./options.js";
 import type { OwnerPhase } from "./range-owner.js";
@@ -51,17 +52,29 @@ export interface BufferStatus {
   readonly hotBytes: number;
 }
 
+export interface PolledChunk {
+  /** Undefined when nothing is there from that sequence on. */
+  readonly chunk: FrameChunk | undefined;
+  /** The segment is sealed and nothing comes after the chunk. Only its record says so for sure to others. */
+  readonly atEnd: boolean;
+}
+
 /** A buffer at work. */
 export interface BufferNode extends BufferApi, AsyncDisposable {
   readonly id: string;
   readonly address: string;
   status(): BufferStatus;
+  /** What can be read of a segment now, without waiting for more. @throws TopicError "not-owner" if the segment is not served here */
+  poll(request: ReadRequest, options?: CallOptions): Promise<PolledChunk>;
   /**
-   * Hands every range over and gives the lease up; resolves when nothing of the buffer runs any more. An aborted signal ends the
-   * handing over, not the closing: what is left is taken over by others when the lease is gone.
+   * Hands every range over, for up to 3 s, and gives the lease up; resolves when nothing of the buffer runs any more. An aborted
+   * signal ends the handing over, not the closing: what is left is taken over by others when the lease is gone.
    */
   close(options?: { readonly signal?: AbortSignal }): Promise<void>;
 }
+
+/** Handing over takes well below a second; what holds it up longer (a store that is away) may last for ever. */
+const DRAIN_MS = 3_000;
 
 /**
  * Opens a buffer: registers it and begins to claim ranges. When its session is lost it starts again with a new one by itself;
@@ -152,16 +165,24 @@ class Node implements BufferNode, LaneHost {
   }
 
   close({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(signal ?? new AbortController().signal);
+    this.#closing ??= this.#close(signal);
     return this.#closing;
   }
 
-  async #close(signal: AbortSignal): Promise<void> {
+  async #close(signal: AbortSignal | undefined): Promise<void> {
     this.#state = "closing";
+    const cut = new AbortController();
+    const onAbort = (): void => cut.abort();
+    const cancel = this.#runtime.clock.setTimer(DRAIN_MS, onAbort);
+    signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted) onAbort();
     try {
-      await this.#run?.drain(signal);
+      await this.#run?.drain(cut.signal);
     } catch {
-      // Cut short by the caller's signal.
+      // Cut short: others take over what is left.
+    } finally {
+      cancel();
+      signal?.removeEventListener("abort", onAbort);
     }
     this.#stop.abort(new TopicError("closed", `the buffer ${this.id} was closed`));
     await this.#running;
@@ -205,17 +226,28 @@ class Node implements BufferNode, LaneHost {
     return publishTo(this, batches, options.signal);
   }
 
-  async *read(
-    { segment, fromSequence }: ReadRequest,
-    { signal }: CallOptions = {},
-  ): AsyncGenerator<FrameChunk, void, undefined> {
+  async *read(request: ReadRequest, { signal }: CallOptions = {}): AsyncGenerator<FrameChunk, void, undefined> {
     signal?.throwIfAborted();
+    yield* this.#served(request).read(request.fromSequence, signal);
+  }
+
+  async poll(request: ReadRequest, { signal }: CallOptions = {}): Promise<PolledChunk> {
+    signal?.throwIfAborted();
+    const segment = this.#served(request);
+    if (request.fromSequence > segment.visible) return { chunk: undefined, atEnd: segment.sealed };
+    for await (const chunk of segment.read(request.fromSequence, signal)) {
+      return { chunk, atEnd: segment.sealed && chunk.firstSequence + chunk.count > segment.visible };
+    }
+    return { chunk: undefined, atEnd: false };
+  }
+
+  #served({ segment, fromSequence }: ReadRequest): HotSegment {
     if (!Number.isSafeInteger(fromSequence) || fromSequence < 1) {
       throw new TopicError("invalid-argument", `reading starts at a sequence of at least 1, not ${fromSequence}`);
     }
     const served = this.#run?.tenure.served.find(segment);
     if (!served) throw new TopicError("not-owner", `the segment ${formatSegmentId(segment)} is not served by ${this.id}`);
-    yield* served.read(fromSequence, signal);
+    return served;
   }
 
   async get(

@@ -24,6 +24,8 @@ const TAKEOVERS_AT_ONCE = 16;
 const REVIEW_EVERY_MS = 25;
 /** What only time brings about is looked for this often. */
 const IDLE_REVIEW_MS = 250;
+/** How long a store that does not answer is asked to take the lease back. */
+const REVOKE_MS = 1_000;
 const KEEP_OVERDUE_MS = 60_000;
 const KEEP_OVERDUE_MAX_MS = 3_600_000;
 
@@ -91,7 +93,7 @@ export class TenureRun implements LaneHost {
       session.signal.removeEventListener("abort", onEnd);
       signal.removeEventListener("abort", onEnd);
       await cache?.close();
-      await closeQuietly(session);
+      await closeQuietly(session, runtime);
       throw error;
     }
   }
@@ -156,12 +158,12 @@ export class TenureRun implements LaneHost {
   /** Stops at once. Resolves when nothing of the tenure runs any more and its lease is given up, as far as that could be said. */
   async stop(reason: unknown): Promise<void> {
     this.#stop.abort(reason);
-    const { cache, session } = this.tenure;
+    const { cache, session, runtime } = this.tenure;
     await Promise.all([...this.owners.values()].map(({ done }) => done));
     await Promise.all(this.#tasks);
     await this.#archiver.settled();
     await cache.close();
-    await closeQuietly(session);
+    await closeQuietly(session, runtime);
   }
 
   // --- the review
@@ -325,10 +327,14 @@ export class TenureRun implements LaneHost {
   }
 }
 
-async function closeQuietly(session: Session): Promise<void> {
+async function closeQuietly(session: Session, runtime: Runtime): Promise<void> {
+  const giveUp = new AbortController();
+  const cancel = runtime.clock.setTimer(REVOKE_MS, () => giveUp.abort());
   try {
-    await session.close();
+    await session.close({ signal: giveUp.signal });
   } catch {
     // Then the lease runs out by itself.
+  } finally {
+    cancel();
   }
 }

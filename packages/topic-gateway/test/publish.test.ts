@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { hashOfKey } from "../src/publish/publisher.js";
-import { parseMessageId, TopicError } from "../src/protocol.js";
-import { type PublishingWorld, publishingWorld } from "./support/publishing-world.js";
 import { randomFrom } from "../../coord/test/support/random.js";
+import { parseMessageId, TopicError } from "../src/protocol.js";
+import { hashOfKey } from "../src/publish/publisher.js";
+import { type PublishingWorld, publishingWorld } from "./support/publishing-world.js";
 
 const ALL = "0-65535";
 const LOW = "0-32767";
@@ -40,7 +40,9 @@ describe("routing", () => {
     await world.settle();
     expect(world.newest("a:1").received.map(({ texts }) => texts)).toEqual([["low"]]);
     expect(world.newest("b:1").received.map(({ texts }) => texts)).toEqual([["high"]]);
-    expect([...world.newest("a:1").targets.values()]).toMatchObject([{ topic: "t", range: { from: 0, to: 32768 } }]);
+    expect([...world.newest("a:1").targets.values()]).toMatchObject([
+      { topic: "t", range: { from: 0, to: 32768 } },
+    ]);
   });
 
   it("refuses a topic that does not exist without sending anything", async () => {
@@ -288,77 +290,80 @@ describe("closing", () => {
 });
 
 describe("under any mixture of acknowledgements, refusals, broken streams, moves and resizes", () => {
-  it.each(Array.from({ length: 60 }, (_, seed) => seed))("keeps order by key and loses nothing acknowledged (seed %i)", async (seed) => {
-    world = await publishingWorld({ seed, retry: { deadlineMs: 10_000_000, maxAttempts: 1_000_000 } });
-    const random = randomFrom(seed + 1000);
-    const pick = (n: number): number => Math.floor(random() * n);
-    // What the buffers take goes to one log, as long as the stream has not been broken.
-    const log: string[] = [];
-    const open: { address: string; stream: ReturnType<PublishingWorld["newest"]> }[] = [];
-    world.onStream = (address, stream) => {
-      open.push({ address, stream });
-      stream.onBatch = ({ texts }) => log.push(...texts);
-    };
-    let factor = 16;
-    const ranges = () => (factor === 16 ? [ALL] : [LOW, HIGH]);
-    await world.own(ALL, "a:1");
-    const sent: { key: string; text: string; acked: boolean }[] = [];
-    const calls: Promise<void>[] = [];
-    for (let step = 0; step < 150; step++) {
-      const choice = pick(20);
-      if (choice < 10) {
-        const key = `key-${1 + pick(6)}`;
-        const one = { key, text: `${key}:${sent.length}`, acked: false };
-        sent.push(one);
-        calls.push(
-          world.publish(key, one.text).then(() => {
-            one.acked = true;
-          }),
-        );
-      } else if (choice < 14) {
-        for (const { stream } of open) {
-          const last = stream.received.at(-1);
-          if (last && random() < 0.7) stream.acknowledge(last.lane, last.batch);
-        }
-      } else if (choice < 15 && open.length > 0) {
-        const [broken] = open.splice(pick(open.length), 1);
-        if (broken) {
-          broken.stream.onBatch = () => {};
-          broken.stream.break();
-        }
-      } else if (choice < 16) {
-        const stream = open[pick(open.length || 1)]?.stream;
-        const lane = stream?.received.at(-1)?.lane;
-        if (stream && lane !== undefined) stream.refuse(lane, "not-owner");
-      } else if (choice < 18) {
-        await world.own(ranges()[pick(ranges().length)] as string, `${"abc"[pick(3)]}:1`);
-      } else if (choice < 19) {
-        factor = factor === 16 ? 15 : 16;
-        await world.setFactor(factor);
-        for (const range of ranges()) await world.own(range, `${"abc"[pick(3)]}:1`);
-      } else await world.clock.advance(pick(800));
-      await world.settle();
-    }
-    // Everything heals: all that is asked is answered.
-    for (let round = 0; round < 100 && sent.some(({ acked }) => !acked); round++) {
-      for (const { stream } of open) {
-        for (const [lane] of stream.targets) {
-          const batches = stream.received.filter((one) => one.lane === lane);
-          if (batches.length > 0) stream.acknowledge(lane, batches.at(-1)?.batch as number);
-        }
+  it.each(Array.from({ length: 60 }, (_, seed) => seed))(
+    "keeps order by key and loses nothing acknowledged (seed %i)",
+    async (seed) => {
+      world = await publishingWorld({ seed, retry: { deadlineMs: 10_000_000, maxAttempts: 1_000_000 } });
+      const random = randomFrom(seed + 1000);
+      const pick = (n: number): number => Math.floor(random() * n);
+      // What the buffers take goes to one log, as long as the stream has not been broken.
+      const log: string[] = [];
+      const open: { address: string; stream: ReturnType<PublishingWorld["newest"]> }[] = [];
+      world.onStream = (address, stream) => {
+        open.push({ address, stream });
+        stream.onBatch = ({ texts }) => log.push(...texts);
+      };
+      let factor = 16;
+      const ranges = () => (factor === 16 ? [ALL] : [LOW, HIGH]);
+      await world.own(ALL, "a:1");
+      const sent: { key: string; text: string; acked: boolean }[] = [];
+      const calls: Promise<void>[] = [];
+      for (let step = 0; step < 150; step++) {
+        const choice = pick(20);
+        if (choice < 10) {
+          const key = `key-${1 + pick(6)}`;
+          const one = { key, text: `${key}:${sent.length}`, acked: false };
+          sent.push(one);
+          calls.push(
+            world.publish(key, one.text).then(() => {
+              one.acked = true;
+            }),
+          );
+        } else if (choice < 14) {
+          for (const { stream } of open) {
+            const last = stream.received.at(-1);
+            if (last && random() < 0.7) stream.acknowledge(last.lane, last.batch);
+          }
+        } else if (choice < 15 && open.length > 0) {
+          const [broken] = open.splice(pick(open.length), 1);
+          if (broken) {
+            broken.stream.onBatch = () => {};
+            broken.stream.break();
+          }
+        } else if (choice < 16) {
+          const stream = open[pick(open.length || 1)]?.stream;
+          const lane = stream?.received.at(-1)?.lane;
+          if (stream && lane !== undefined) stream.refuse(lane, "not-owner");
+        } else if (choice < 18) {
+          await world.own(ranges()[pick(ranges().length)] as string, `${"abc"[pick(3)]}:1`);
+        } else if (choice < 19) {
+          factor = factor === 16 ? 15 : 16;
+          await world.setFactor(factor);
+          for (const range of ranges()) await world.own(range, `${"abc"[pick(3)]}:1`);
+        } else await world.clock.advance(pick(800));
+        await world.settle();
       }
-      await world.clock.advance(1000);
-    }
-    await Promise.all(calls);
-    const first = new Map<string, number>();
-    log.forEach((text, at) => {
-      if (!first.has(text)) first.set(text, at);
-    });
-    for (const key of new Set(sent.map((one) => one.key))) {
-      const texts = sent.filter((one) => one.key === key).map(({ text }) => text);
-      const places = texts.map((text) => first.get(text) ?? Number.NaN);
-      expect(places).not.toContain(Number.NaN);
-      expect(places).toEqual([...places].sort((a, b) => a - b));
-    }
-  });
+      // Everything heals: all that is asked is answered.
+      for (let round = 0; round < 100 && sent.some(({ acked }) => !acked); round++) {
+        for (const { stream } of open) {
+          for (const [lane] of stream.targets) {
+            const batches = stream.received.filter((one) => one.lane === lane);
+            if (batches.length > 0) stream.acknowledge(lane, batches.at(-1)?.batch as number);
+          }
+        }
+        await world.clock.advance(1000);
+      }
+      await Promise.all(calls);
+      const first = new Map<string, number>();
+      log.forEach((text, at) => {
+        if (!first.has(text)) first.set(text, at);
+      });
+      for (const key of new Set(sent.map((one) => one.key))) {
+        const texts = sent.filter((one) => one.key === key).map(({ text }) => text);
+        const places = texts.map((text) => first.get(text) ?? Number.NaN);
+        expect(places).not.toContain(Number.NaN);
+        expect(places).toEqual([...places].sort((a, b) => a - b));
+      }
+    },
+  );
 });

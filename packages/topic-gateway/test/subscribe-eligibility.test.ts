@@ -28,31 +28,29 @@ interface Drawn {
 const INCARNATION = 3n;
 
 /** Segments that only name earlier ones, in any states, with any bookmarks: more than the protocol can bring about. */
-const graphs: fc.Arbitrary<readonly Drawn[]> = fc
-  .integer({ min: 0, max: 8 })
-  .chain((count) =>
-    fc.tuple(
-      ...Array.from({ length: count }, (_, i) =>
-        fc.record({
-          createRevision: fc.bigInt({ min: 5n, max: 15n }),
-          state: fc.constantFrom<SegmentState>("open", "sealed", "archived", "deleted"),
-          isGone: fc.boolean(),
-          isOld: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
-          isUnreadable: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
-          predecessors: i === 0 ? fc.constant([]) : fc.uniqueArray(fc.integer({ min: 0, max: i - 1 })),
-          listed: fc.option(fc.nat(20), { nil: undefined }),
-          bookmark: fc.option(
-            fc.record({
-              sequence: fc.nat(40),
-              finished: fc.boolean(),
-              generation: fc.integer({ min: 1, max: 2 }),
-            }),
-            { nil: undefined },
-          ),
-        }),
-      ),
+const graphs: fc.Arbitrary<readonly Drawn[]> = fc.integer({ min: 0, max: 8 }).chain((count) =>
+  fc.tuple(
+    ...Array.from({ length: count }, (_, i) =>
+      fc.record({
+        createRevision: fc.bigInt({ min: 5n, max: 15n }),
+        state: fc.constantFrom<SegmentState>("open", "sealed", "archived", "deleted"),
+        isGone: fc.boolean(),
+        isOld: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+        isUnreadable: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+        predecessors: i === 0 ? fc.constant([]) : fc.uniqueArray(fc.integer({ min: 0, max: i - 1 })),
+        listed: fc.option(fc.nat(20), { nil: undefined }),
+        bookmark: fc.option(
+          fc.record({
+            sequence: fc.nat(40),
+            finished: fc.boolean(),
+            generation: fc.integer({ min: 1, max: 2 }),
+          }),
+          { nil: undefined },
+        ),
+      }),
     ),
-  );
+  ),
+);
 
 const nameOf = (i: number): SegmentName => `${1000 + i}_0-65535` as SegmentName;
 

@@ -59,11 +59,15 @@ class Model {
   }
 
   shares(): number[] {
-    return [...this.sessions.keys()].map((id) => [...this.holders.values()].filter((h) => h?.session === id).length);
+    return [...this.sessions.keys()].map(
+      (id) => [...this.holders.values()].filter((h) => h?.session === id).length,
+    );
   }
 }
 
-type Event = { readonly type: "join" | "leave"; readonly id: string } | { readonly type: "rest"; readonly turn: number };
+type Event =
+  | { readonly type: "join" | "leave"; readonly id: string }
+  | { readonly type: "rest"; readonly turn: number };
 const id = fc.integer({ min: 1, max: 6 }).map(String);
 const events: fc.Arbitrary<readonly Event[]> = fc.array(
   fc.oneof(
@@ -81,17 +85,23 @@ describe("who reads what", () => {
         const model = new Model(segments);
         const rest = (turn: number): void => {
           const order = [...model.sessions.keys()];
-          model.settle([...order.slice(turn % (order.length || 1)), ...order.slice(0, turn % (order.length || 1))]);
+          model.settle([
+            ...order.slice(turn % (order.length || 1)),
+            ...order.slice(0, turn % (order.length || 1)),
+          ]);
           if (order.length === 0) return;
           const shares = model.shares();
           expect([...model.holders.values()].every((holder) => holder)).toBe(true);
           expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(1);
         };
         for (const event of happens) {
-          if (event.type === "join") {
+          if (event.type === "rest") {
+            rest(event.turn);
+          } else if (event.type === "join") {
             if (!model.sessions.has(event.id)) model.join(event.id);
-          } else if (event.type === "leave") model.leave(event.id);
-          else rest(event.turn);
+          } else {
+            model.leave(event.id);
+          }
         }
         rest(0);
       }),

@@ -46,11 +46,11 @@ export interface JsonMessage {
 }
 
 export function toJsonMessage(
-  message: Pick<Message, "id" | "key" | "data" | "headers" | "timeMs">,
+  message: Pick<Message, "id" | "key" | "data" | "headers" | "time">,
 ): JsonMessage {
-  const { id, key, headers, timeMs } = message;
+  const { id, key, headers, time } = message;
   const rest = Object.keys(headers).length > 0 ? { headers } : {};
-  return { id, key, ...jsonData(message.data), ...rest, time: new Date(timeMs).toISOString() };
+  return { id, key, ...jsonData(message.data), ...rest, time: new Date(time).toISOString() };
 }
 
 function jsonData(data: Uint8Array): { readonly data: string; readonly base64?: true } {

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
 import { describeMachine } from "./machine.js";
-import { markdown, textTable } from "./print.js";
+import { legend, markdown, textTable } from "./print.js";
 import { rewriteFigures } from "./readme.js";
 import { topicsBenchmark } from "./topics/benchmark.js";
 
@@ -67,7 +67,7 @@ async function main(): Promise<number> {
       say: progress,
     });
     for (const line of report.setup) say(`  ${line}`);
-    say(`\n${textTable(report.rows)}\n`);
+    say(`\n${textTable(report.rows)}\n\n${legend}\n`);
     for (const line of report.notes) say(`note: ${line}`);
     const missed = report.rows.filter(({ met }) => met === false);
     for (const { metric, peer, goal } of missed) say(`GOAL MISSED: ${metric} against ${peer}: ${goal}`);

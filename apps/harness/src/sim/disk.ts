@@ -163,7 +163,11 @@ export class SimulatedDisk {
   }
 
   newFile(): SimulatedFile {
-    return new SimulatedFile(this.#options.sectorBytes ?? 512);
+    return new SimulatedFile(this.sectorBytes);
+  }
+
+  get sectorBytes(): number {
+    return this.#options.sectorBytes ?? 512;
   }
 }
 
@@ -306,8 +310,8 @@ class Handle implements FileHandle {
     // The kernel copies while it works; whoever changes the bytes meanwhile has a bug that this makes no worse.
     const bytes = Buffer.concat(parts);
     const operation: DiskOperation = { kind: "write", path: this.#path };
-    // Somebody else may look when only the first part is there.
-    const middle = disk.random() < 0.5 ? Math.floor(disk.random() * bytes.length) : 0;
+    // Somebody else may look when only the first part is there, or the power may go.
+    const middle = disk.random() < 0.5 ? this.#someSectors(position, bytes.length) : 0;
     const put = (from: number, to: number): void => {
       if (to > from) this.#file.write(disk.nextStamp(), position + from, bytes.subarray(from, to));
     };
@@ -316,7 +320,7 @@ class Handle implements FileHandle {
       const fault = this.#refusal(operation);
       return () => {
         if (fault) {
-          put(middle, middle + Math.floor(disk.random() * (bytes.length - middle)));
+          put(middle, middle + this.#someSectors(position + middle, bytes.length - middle));
           throw fault;
         }
         put(middle, bytes.length);
@@ -354,6 +358,13 @@ class Handle implements FileHandle {
     return this.#simple("close", () => {
       this.#isClosed = true;
     });
+  }
+
+  /** The length of a first part of a write that ends between two sectors. */
+  #someSectors(position: number, length: number): number {
+    const { random, sectorBytes } = this.#mount.disk;
+    const end = position + Math.floor(random() * length);
+    return Math.max(0, end - (end % sectorBytes) - position);
   }
 
   #refusal(operation: DiskOperation): Error | undefined {

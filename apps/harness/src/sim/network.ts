@@ -3,6 +3,7 @@
  * at once. It knows nothing of what is carried; `buffer-service.ts` and `coord-service.ts` do.
  */
 import { Call, type Message } from "./call.js";
+import { ConnectionError, pairOf } from "./connection.js";
 import type { DeathCause, SimProcess } from "./process.js";
 import type { SeededRandom } from "./random.js";
 import type { Scheduler } from "./scheduler.js";
@@ -14,14 +15,6 @@ export interface ServerCall {
   readonly inputs: AsyncIterable<unknown>;
   /** Aborts when the caller has left, or is taken for dead. */
   readonly signal: AbortSignal;
-}
-
-/** The connection broke: the call may or may not have been carried out. */
-export class ConnectionError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "ConnectionError";
-  }
 }
 
 /**
@@ -194,8 +187,4 @@ export class Network {
       });
     }
   }
-}
-
-export function pairOf(a: string, b: string): string {
-  return a < b ? `${a}|${b}` : `${b}|${a}`;
 }

@@ -44,24 +44,24 @@ export type FaultKind = (typeof faultKinds)[number];
 /** Each seed has its own mix: a few kinds of faults often find more than all of them seldom. */
 export function planOf(random: SeededRandom): Plan {
   const chosen = faultKinds.filter(() => random.chance(0.5));
-  const faultsFromMs = random.between(2000, 5000);
+  const faultsFromMs = random.between(1000, 3000);
   return {
-    buffers: random.integer(2, 4),
+    buffers: random.pick([2, 2, 3, 4]),
     producerNodes: random.integer(1, 2),
-    producersPerNode: random.integer(1, 3),
+    producersPerNode: random.integer(1, 2),
     keysPerProducer: random.integer(1, 3),
-    consumerNodes: random.integer(2, 3),
-    rangeSizeFactor: random.pick([14, 15, 15, 16]),
+    consumerNodes: random.pick([2, 2, 3]),
+    rangeSizeFactor: random.pick([14, 15, 15, 16, 16]),
     coordApart: random.chance(0.5),
     leaseTtlMs: random.pick([2000, 3000, 5000]),
     sessionTtlMs: random.pick([2000, 4000]),
     segmentMaxBytes: random.pick([2000, 8000, 100_000]),
     segmentMaxAgeMs: random.pick([2000, 8000, 60_000]),
     appendDeadlineMs: random.pick([2000, 10_000, 30_000]),
-    publishEveryMs: random.pick([60, 150, 300]),
-    latestAtMs: random.chance(0.5) ? random.between(1000, 20_000) : undefined,
+    publishEveryMs: random.pick([100, 250, 500]),
+    latestAtMs: random.chance(0.5) ? random.between(1000, 12_000) : undefined,
     faultsFromMs,
-    faultsUntilMs: faultsFromMs + random.between(10_000, 25_000),
+    faultsUntilMs: faultsFromMs + random.between(6000, 18_000),
     faultEveryMs: random.pick([400, 1000, 2500]),
     faults: chosen.length > 0 ? chosen : ["kill"],
   };

@@ -1,6 +1,6 @@
 /** The programs of a simulated topic system: the real components, given a simulated machine. */
 
-import type { FileSystem } from "@x/coord";
+import type { Coord, FileSystem } from "@x/coord";
 import { openEmbeddedCoord } from "@x/coord/embedded";
 import { openBuffer } from "@x/topic-buffer";
 import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
@@ -19,6 +19,7 @@ export const coordAddress = "coord:2379";
 export interface Mutation {
   readonly logs?: (logs: SegmentLogStore) => SegmentLogStore;
   readonly logFiles?: (files: FileSystem) => FileSystem;
+  readonly coord?: (coord: Coord) => Coord;
 }
 
 export interface Setting {
@@ -82,7 +83,7 @@ export function bufferProgram(setting: Setting, id: string, address: string): Pr
   return async (environment) => {
     const { process, fileSystem, terminated } = environment;
     const { logs, archive } = await openStores(fileSystem, process.random, mutation);
-    const coord = new SimCoord(world.network, process, coordAddress);
+    const coord = coordOf(setting, environment);
     const buffer = await untilOpen(environment, () =>
       openBuffer({
         id,
@@ -117,7 +118,7 @@ export async function openClient(setting: Setting, environment: Environment): Pr
   const archive = await openLocalArchive({ directory: "/archive", fileSystem, random: process.random });
   return await untilOpen(environment, () =>
     TopicClient.open({
-      coord: new SimCoord(world.network, process, coordAddress),
+      coord: coordOf(setting, environment),
       connect: (address) => new SimBuffer(world.network, process, address),
       archive,
       appendRetry: { deadlineMs: plan.appendDeadlineMs },
@@ -125,6 +126,11 @@ export async function openClient(setting: Setting, environment: Environment): Pr
       onEvent: (event) => note(`${process.id} ${describeEvent(event)}`),
     }),
   );
+}
+
+function coordOf({ world, mutation }: Setting, { process }: Environment): Coord {
+  const coord = new SimCoord(world.network, process, coordAddress);
+  return mutation.coord?.(coord) ?? coord;
 }
 
 /** While the store can't be reached, as a program's supervisor would, only sooner. */

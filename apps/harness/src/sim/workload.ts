@@ -108,6 +108,7 @@ async function consume(
         prefetchBytes: 3000,
         ackDeadlineMs: 10_000,
         drainMs: 500,
+        commitIntervalMs: 100,
       });
       const isCalm = world.scheduler.nowMs > plan.faultsUntilMs;
       const leaveAtMs =

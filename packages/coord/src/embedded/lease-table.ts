@@ -3,7 +3,7 @@ export const tickMs = 200;
 /** How often, if there are none, so that watchers of a store that was fenced learn of it. */
 export const idleTickMs = 1000;
 /** A look that comes later than this behind its time means that the process did not run. */
-export const stallThresholdMs = 100;
+const stallThresholdMs = 100;
 
 interface LeaseEntry {
   readonly ttlMs: number;

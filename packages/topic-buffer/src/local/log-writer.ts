@@ -64,7 +64,7 @@ export class LocalLogWriter implements SegmentLogWriter {
       await file.datasync();
     }
     // In this order: a drop takes the log away before the marker.
-    const sealed = !(await fileSystem.exists(paths.log));
+    const sealed = (await fileSystem.exists(paths.marker)) || !(await fileSystem.exists(paths.log));
     if (sealed) throw new TopicError("log-sealed", `the log ${paths.name} was sealed`);
     this.#point = next;
     this.#options.onDurable(next);

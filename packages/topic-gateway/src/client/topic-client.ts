@@ -4,13 +4,14 @@ import { grpcBuffers } from "../grpc/connect-buffer.js";
 import type { ConnectBuffer } from "../protocol/buffer-api.js";
 import { decodeBody, type Headers, type MessageBody } from "../protocol/message.js";
 import { formatMessageId, ticksOfMs } from "../protocol/message-id.js";
-import { parseSubscriptionName, parseTopicName } from "../protocol/names.js";
+import { parseTopicName } from "../protocol/names.js";
 import type { SubscriptionMode } from "../protocol/records.js";
 import type { Clock, Runtime } from "../protocol/runtime.js";
 import type { SegmentArchive } from "../protocol/segment-archive.js";
 import { type AppendRetry, Publisher } from "../publish/publisher.js";
 import { type Consumer, type ConsumerOptions, openConsumer } from "../subscribe/consumer.js";
 import { createSubscription } from "../subscribe/create-subscription.js";
+import { type TailMessage, type TailOptions, tailTopic } from "../subscribe/tail.js";
 import { systemRuntime } from "../system.js";
 import { StateCache } from "../topics/cache.js";
 import { TopicService } from "../topics/topic-service.js";
@@ -157,6 +158,11 @@ export class TopicClient implements AsyncDisposable {
     return this.#context.cache.failure;
   }
 
+  /** Resolves with `failure` when the watch of the records ends, also by `close`. */
+  get ended(): Promise<unknown> {
+    return this.#context.cache.ended;
+  }
+
   /**
    * Creates a subscription that starts at the first message still stored ("earliest", the default) or behind the newest ("latest").
    * @throws TopicError "invalid-subscription-name", "topic-not-found", "subscription-exists", "unavailable"
@@ -189,14 +195,17 @@ export class TopicClient implements AsyncDisposable {
     subscription: string,
     options: ConsumerOptions & { readonly signal?: AbortSignal },
   ): Promise<Consumer> {
-    const consumer = await openConsumer(
-      this.#context,
-      parseTopicName(topic),
-      parseSubscriptionName(subscription),
-      options,
-    );
+    const consumer = await openConsumer(this.#context, topic, subscription, options);
     this.#consumers.add(consumer);
     return consumer;
+  }
+
+  /**
+   * The messages of a topic as they become durable, to this reader alone, with nothing recorded. Leaving the loop ends it.
+   * @throws TopicError "topic-not-found", "unavailable"
+   */
+  tail(topic: string, options: TailOptions = {}): AsyncIterable<TailMessage> {
+    return tailTopic(this.#context, topic, options);
   }
 
   #body({ key, data, headers, timeMs }: PublishMessage): MessageBody {

@@ -243,3 +243,21 @@ function isUnavailable(error: unknown): boolean {
 function notFound(topic: TopicName): TopicError {
   return new TopicError("topic-not-found", `there is no topic "${topic}"`);
 }
+
+/** Where a subscription that were created now would start, tried until the deadline. @throws TopicError "topic-not-found", "unavailable" */
+export async function findStart(
+  context: ClientContext,
+  topic: TopicName,
+  mode: SubscriptionMode,
+  options: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+): Promise<SubscriptionRecord> {
+  const attempts = new Attempts(context, options.deadlineMs, options.signal);
+  for (;;) {
+    try {
+      return (await startNow(context, topic, mode, attempts)).record;
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      await attempts.pause(error);
+    }
+  }
+}

@@ -52,11 +52,13 @@ export async function* readSegment(
       try {
         for await (const { frames } of attempt.open(segment, look.last + 1)) {
           const chunk = checkChunk(frames, { last: look.last, limit: look.limit(context.cache.state) });
-          if (!chunk) continue;
-          look.last = chunk.lastSequence;
-          pauseMs = FIRST_PAUSE_MS;
-          yield chunk;
-          if (attempt.signal.aborted) break;
+          if (chunk) {
+            look.last = chunk.lastSequence;
+            pauseMs = FIRST_PAUSE_MS;
+            yield chunk;
+          }
+          // Also when that was all: a server need not say so.
+          if (attempt.signal.aborted || !look.isStill(source)) break;
         }
         if (source.type === "archive" && look.last < source.lastSequence && !attempt.signal.aborted) {
           failure = new TopicError("corrupt", `the archive ends before sequence ${look.last + 1}`);

@@ -248,6 +248,8 @@ export class SessionConsumer implements Consumer {
       await aborted(this.#assignment.session.signal);
       this.#assignment.drop();
       if (signal.aborted) return;
+      // The store may still believe in it: without this its segments would wait until it does not.
+      void this.#assignment.session.close();
       this.#pastSessions.push(this.session);
       if (this.#pastSessions.length > MAX_PAST_SESSIONS) this.#pastSessions.shift();
       await this.#openNext(signal);

@@ -76,6 +76,11 @@ export class StateCache implements AsyncDisposable {
     return this.#failure;
   }
 
+  /** Resolves with the failure when the cache ends. */
+  get ended(): Promise<unknown> {
+    return this.#running.then(() => this.#failure);
+  }
+
   async #run(coord: Coord, clock: Clock): Promise<void> {
     try {
       for await (const batch of follow(coord, { prefix: "/" }, { clock, signal: this.#stop.signal })) {

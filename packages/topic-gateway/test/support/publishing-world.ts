@@ -7,17 +7,17 @@ import { Connections } from "../../src/client/connections.js";
 import type { ClientContext } from "../../src/client/context.js";
 import {
   type BufferConnection,
+  decodeBody,
   type LaneTarget,
   type PublishBatch,
   type PublishReply,
-  type RefusalCode,
-  type TopicName,
-  decodeBody,
   parseHashRange,
+  type RefusalCode,
   rangeLeaseKey,
   rangeSizeKey,
   StateCache,
   TopicError,
+  type TopicName,
 } from "../../src/protocol.js";
 import { type AppendRetry, Publisher } from "../../src/publish/publisher.js";
 
@@ -43,7 +43,12 @@ export class FakeStream {
       .filter((one) => one.lane === lane && one.batch > done && one.batch <= batch)
       .reduce((sum, one) => sum + one.texts.length, 0);
     this.#acked.set(lane, batch);
-    this.#push({ type: "ack", lane, batch, runs: [{ time: 139_000_000_000_000_000n, sequence: this.#sequence, count }] });
+    this.#push({
+      type: "ack",
+      lane,
+      batch,
+      runs: [{ time: 139_000_000_000_000_000n, sequence: this.#sequence, count }],
+    });
     this.#sequence += count;
   }
 
@@ -115,10 +120,17 @@ export interface PublishingWorld extends AsyncDisposable {
 
 const TOPIC = "t" as TopicName;
 
-export async function publishingWorld(options: { readonly retry?: AppendRetry; readonly seed?: number } = {}): Promise<PublishingWorld> {
+export async function publishingWorld(
+  options: { readonly retry?: AppendRetry; readonly seed?: number } = {},
+): Promise<PublishingWorld> {
   const clock = Object.assign(new FakeClock(), { wallMs: () => clock.monotonicMs() + 1_700_000_000_000 });
   const random = randomFrom(options.seed ?? 1);
-  const coord = await openEmbeddedCoord({ directory: "coord", clock, fileSystem: new MemoryFileSystem(), randomBytes: randomBytesFrom(random) });
+  const coord = await openEmbeddedCoord({
+    directory: "coord",
+    clock,
+    fileSystem: new MemoryFileSystem(),
+    randomBytes: randomBytesFrom(random),
+  });
   const streams = new Map<string, FakeStream[]>();
   const connect = (address: string): BufferConnection => ({
     publish(batches, callOptions) {
@@ -157,7 +169,9 @@ export async function publishingWorld(options: { readonly retry?: AppendRetry; r
     },
     onStream: () => {},
     async setFactor(factor) {
-      const { revision } = await coord.txn({ then: [{ type: "put", key: rangeSizeKey(TOPIC), value: String(factor) }] });
+      const { revision } = await coord.txn({
+        then: [{ type: "put", key: rangeSizeKey(TOPIC), value: String(factor) }],
+      });
       await cache.reach(revision);
     },
     async own(range, address) {

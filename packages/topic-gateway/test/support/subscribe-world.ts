@@ -15,6 +15,7 @@ import {
   encodeMessageFrames,
   encodeRangeSize,
   encodeSegment,
+  encodeSubscription,
   type FrameChain,
   type FrameChunk,
   parseHashRange,
@@ -25,13 +26,12 @@ import {
   type SegmentRecord,
   type SegmentStatus,
   StateCache,
+  type SubscriptionName,
   segmentKey,
   segmentName,
   serverKey,
   subscriptionKey,
-  encodeSubscription,
   TopicError,
-  type SubscriptionName,
   type TopicName,
 } from "../../src/protocol.js";
 
@@ -132,7 +132,8 @@ export class FakeBuffer {
         aborted.catch(() => {});
         if (buffer.hangs) await aborted;
         const log = buffer.serves.get(segmentName(segment));
-        if (!log) throw new TopicError("not-owner", `${buffer.address} does not serve ${segmentName(segment)}`);
+        if (!log)
+          throw new TopicError("not-owner", `${buffer.address} does not serve ${segmentName(segment)}`);
         for (let next = fromSequence; ; ) {
           if (buffer.isDown) throw new TopicError("unavailable", `${buffer.address} is down`);
           signal?.throwIfAborted();
@@ -156,7 +157,12 @@ export class FakeBuffer {
           });
         }
         return [...buffer.serves.values()].map(
-          (log): SegmentStatus => ({ segment: log.id, durableSequence: log.lastSequence, bytes: 0, open: true }),
+          (log): SegmentStatus => ({
+            segment: log.id,
+            durableSequence: log.lastSequence,
+            bytes: 0,
+            open: true,
+          }),
         );
       },
       async [Symbol.asyncDispose]() {},
@@ -216,7 +222,10 @@ export class SubscribeWorld implements AsyncDisposable {
     const coord = through(this.coord, () => process?.weather() ?? "fine");
     const cache = await StateCache.open(coord, { clock: this.clock });
     const connections = new Connections((address) => this.buffer(address).connect(), cache);
-    const runtime = { clock: this.clock, random: { number: this.random, bytes: randomBytesFrom(this.random) } };
+    const runtime = {
+      clock: this.clock,
+      random: { number: this.random, bytes: randomBytesFrom(this.random) },
+    };
     const archive = options.archive ? this.#archive() : undefined;
     process = new FakeProcess({ coord, cache, connections, archive, runtime });
     const made = process;
@@ -341,13 +350,15 @@ export class SubscribeWorld implements AsyncDisposable {
     };
   }
 
+  /** Transactions that follow from each other take a few turns each. */
   async settle(): Promise<void> {
-    await settled();
-    await settled();
+    for (let i = 0; i < 4; i++) await settled();
   }
 
   async advance(ms: number): Promise<void> {
+    await this.settle();
     await this.clock.advance(ms);
+    await this.settle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

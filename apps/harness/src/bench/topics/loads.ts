@@ -158,7 +158,8 @@ export class LiveLoad implements AsyncDisposable {
     }
     const giveUpMs = endMs + LATEST_MS;
     while ((delivered < sent || outstanding > 0) && performance.now() < giveUpMs) await sleep(5);
-    if (samples.length === 0) throw new Error(`nothing of ${sent} messages was delivered within ${LATEST_MS} ms`);
+    if (samples.length === 0)
+      throw new Error(`nothing of ${sent} messages was delivered within ${LATEST_MS} ms`);
     const countedSeconds = (Math.max(lastDeliveredMs, endMs) - countFromMs) / 1000;
     return {
       p50Ms: percentile(samples, 0.5),

@@ -50,8 +50,15 @@ class NatsDriver implements Driver {
     return this.#client.publish(this.#stream, data, { timeout: PUBLISH_TIMEOUT_MS });
   }
 
-  publishBatch(batch: readonly Buffer[]): Promise<unknown> {
-    return Promise.all(batch.map((data) => this.publish(data)));
+  /** As an atomic batch: more than twice as fast as publishing asynchronously. */
+  async publishBatch(messages: readonly Buffer[]): Promise<unknown> {
+    const [first, ...others] = messages;
+    const last = others.pop();
+    if (first === undefined) return;
+    if (last === undefined) return await this.publish(first);
+    const batch = await this.#client.startBatch(this.#stream, first);
+    for (const data of others) batch.add(this.#stream, data);
+    return await batch.commit(this.#stream, last, { timeout: PUBLISH_TIMEOUT_MS });
   }
 
   async openReader(): Promise<Reader> {

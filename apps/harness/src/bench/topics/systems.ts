@@ -133,7 +133,7 @@ async function startRedisStreams({ use, signal }: StartOptions): Promise<Omit<Sy
     processes: [{ name: "redis-server", server: redis }],
     setup:
       `Redis Streams: redis-server ${version} with \`appendonly yes, appendfsync always\`, no snapshots, no rewrite of the file while it runs; ` +
-      `node-redis ${await packageVersion("redis")} with its automatic pipelining on one connection; no keys; XADD, ${IN_FLIGHT} (pipelines, which are faster than MULTI); ` +
+      `node-redis ${await packageVersion("redis")} with its automatic pipelining on one connection; no keys; XADD, ${IN_FLIGHT} (MULTI, which is faster than mere pipelines); ` +
       "XREADGROUP COUNT 1000 and XACK in one pipeline, live: BLOCK on a connection of its own",
   };
 }
@@ -147,7 +147,7 @@ async function startJetStream({ use, signal }: StartOptions): Promise<Omit<Syste
     processes: [{ name: "nats-server", server: nats }],
     setup:
       `NATS JetStream: nats-server ${version} with \`sync_interval: always\`, file storage, one replica; ` +
-      `@nats-io/jetstream ${await packageVersion("@nats-io/jetstream")}; no keys; ${IN_FLIGHT} (asynchronous publishes, which are faster than its atomic batches); ` +
+      `@nats-io/jetstream ${await packageVersion("@nats-io/jetstream")}; no keys; ${IN_FLIGHT} (atomic batches, which are faster than asynchronous publishes); ` +
       "a durable pull consumer, 1,000 ahead, AckPolicy.All, an acknowledgement every 500",
   };
 }

@@ -1,0 +1,106 @@
+/** `x.topics.v1.BufferService` over a buffer. */
+import type { handleBidiStreamingCall, handleServerStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import {
+  type FrameChunk,
+  hashRangeFromWire,
+  parseTopicName,
+  type PublishBatch,
+  type PublishReply,
+  type SegmentId,
+  TopicError,
+} from "@x/topic-gateway/protocol";
+import { topics } from "@x/topic-gateway/wire";
+import type { BufferNode } from "../node.js";
+import { requestsOf, respond, signalOf, unary } from "./call.js";
+import { decodePublishRequest, encodeReadResponse, toPublishResponse } from "./codec.js";
+
+const generated: typeof topics.BufferServiceService = topics.BufferServiceService;
+
+/** The generated one but for the two hot messages. A request that can't be decoded is an answer of its own, not the end of the call. */
+export const topicsService: TopicsService = {
+  ...generated,
+  publish: { ...generated.publish, requestDeserialize: decodeLeniently },
+  read: { ...generated.read, responseSerialize: encodeReadResponse },
+};
+
+type TopicsService = Omit<typeof generated, "publish" | "read"> & {
+  readonly publish: Omit<typeof generated.publish, "requestDeserialize"> & {
+    readonly requestDeserialize: (bytes: Buffer) => PublishBatch | TopicError;
+  };
+  readonly read: Omit<typeof generated.read, "responseSerialize"> & {
+    readonly responseSerialize: (chunk: FrameChunk) => Buffer;
+  };
+};
+
+/** Thrown in a deserializer, an error would lose its code. */
+function decodeLeniently(bytes: Buffer): PublishBatch | TopicError {
+  try {
+    return decodePublishRequest(bytes);
+  } catch (error) {
+    if (error instanceof TopicError) return error;
+    return new TopicError("invalid-argument", "a request is no protobuf message of its kind", { cause: error });
+  }
+}
+
+export function topicsHandlers(buffer: () => BufferNode): UntypedServiceImplementation {
+  const publish: handleBidiStreamingCall<PublishBatch | TopicError, topics.PublishResponse> = (call) => {
+    const signal = signalOf(call);
+    void respond(call, signal, publishResponses(buffer, batchesOf(requestsOf(call)), signal));
+  };
+  const read: handleServerStreamingCall<topics.ReadRequest, FrameChunk> = (call) => {
+    const signal = signalOf(call);
+    void respond(call, signal, readChunks(buffer, call.request, signal));
+  };
+  const get = unary<topics.GetRequest, topics.GetResponse>(async ({ topic, key, fromTime }, signal) => {
+    const found = await buffer().get(topic, key, { signal, fromTime });
+    return found
+      ? { segment: toSegmentRef(found.segment), frame: found.frame }
+      : { segment: undefined, frame: Buffer.alloc(0) };
+  });
+  const describe = unary<topics.DescribeRequest, topics.DescribeResponse>(async ({ topic }, signal) => {
+    const segments = await buffer().describe(topic, { signal });
+    return {
+      segments: segments.map(({ segment, durableSequence, bytes, open }) => ({
+        segment: toSegmentRef(segment),
+        durableSequence: BigInt(durableSequence),
+        bytes: BigInt(bytes),
+        open,
+      })),
+    };
+  });
+  return { publish, read, get, describe };
+}
+
+async function* batchesOf(requests: AsyncIterable<PublishBatch | TopicError>): AsyncGenerator<PublishBatch> {
+  for await (const request of requests) {
+    if (request instanceof TopicError) throw request;
+    yield request;
+  }
+}
+
+async function* publishResponses(
+  buffer: () => BufferNode,
+  batches: AsyncIterable<PublishBatch>,
+  signal: AbortSignal,
+): AsyncGenerator<topics.PublishResponse> {
+  const replies: AsyncIterable<PublishReply> = buffer().publish(batches, { signal });
+  for await (const reply of replies) yield toPublishResponse(reply);
+}
+
+async function* readChunks(
+  buffer: () => BufferNode,
+  { segment, fromSequence }: topics.ReadRequest,
+  signal: AbortSignal,
+): AsyncGenerator<FrameChunk> {
+  if (!segment) throw new TopicError("invalid-argument", "a read must name a segment");
+  const request = { segment: fromSegmentRef(segment), fromSequence: Number(fromSequence) };
+  yield* buffer().read(request, { signal });
+}
+
+function toSegmentRef({ topic, range, startTime }: SegmentId): topics.SegmentRef {
+  return { topic, hashFrom: range.from, hashTo: range.to - 1, startTime };
+}
+
+function fromSegmentRef({ topic, hashFrom, hashTo, startTime }: topics.SegmentRef): SegmentId {
+  return { topic: parseTopicName(topic), range: hashRangeFromWire(hashFrom, hashTo), startTime };
+}

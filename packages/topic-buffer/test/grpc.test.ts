@@ -1,0 +1,265 @@
+import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { grpcBuffers } from "@x/topic-gateway";
+import {
+  type BufferConnection,
+  decodeBody,
+  messagesInFrames,
+  parseMessageId,
+  parseTopicName,
+  rangeSizeKey,
+  type SegmentId,
+} from "@x/topic-gateway/protocol";
+import { ntail, topics } from "@x/topic-gateway/wire";
+import { openEmbeddedCoord } from "@x/coord/embedded";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { decodePublishRequest, encodeReadResponse } from "../src/grpc/codec.js";
+import { type BufferEvent, type BufferNode, type BufferServer, createBufferServer, openBuffer } from "../src/index.js";
+import { MemoryArchive, MemoryLogDisk, MemoryLogs } from "./support/memory-logs.js";
+import { MemoryFiles } from "./support/memory-files.js";
+import { entriesOf, rangeOfKey, readAll, Sender, topic } from "./support/world.js";
+
+interface Served extends AsyncDisposable {
+  readonly node: BufferNode;
+  readonly server: BufferServer;
+  readonly connection: BufferConnection;
+  readonly ntail: ntail.BufferServiceClient;
+  readonly epoch: bigint;
+  readonly segment: SegmentId;
+}
+
+const range = rangeOfKey("k", 16);
+
+/** A buffer with one range, behind a server on loopback. */
+async function serve(): Promise<Served> {
+  const coord = await openEmbeddedCoord({ directory: "/coord", fileSystem: new MemoryFiles() });
+  await coord.txn({ then: [{ type: "put", key: rangeSizeKey(parseTopicName(topic)), value: "16" }] });
+  const server = await createBufferServer({ address: "127.0.0.1:0" });
+  let tell = (_: BufferEvent & { type: "opened" }): void => {};
+  const opened = new Promise<BufferEvent & { type: "opened" }>((resolve) => {
+    tell = resolve;
+  });
+  const node = await openBuffer({
+    id: "a",
+    address: server.address,
+    coord,
+    logs: new MemoryLogs(new MemoryLogDisk()),
+    archive: new MemoryArchive(),
+    onEvent: (event) => event.type === "opened" && tell(event),
+  });
+  server.serve(node);
+  const { epoch, segment } = await opened;
+  const connection = grpcBuffers()(server.address);
+  const client = new ntail.BufferServiceClient(server.address, credentials.createInsecure());
+  return {
+    node,
+    server,
+    connection,
+    ntail: client,
+    epoch,
+    segment,
+    async [Symbol.asyncDispose]() {
+      client.close();
+      await connection[Symbol.asyncDispose]();
+      await node.close();
+      await server.close();
+      await coord.close();
+    },
+  };
+}
+
+function address({ segment }: Served): ntail.SegmentAddress {
+  return {
+    topic: segment.topic,
+    hashRangeFrom: segment.range.from,
+    hashRangeTo: segment.range.to - 1,
+    fromTime: segment.startTime,
+  };
+}
+
+function ask<Request, Response>(
+  call: (request: Request, done: (error: unknown, response: Response) => void) => unknown,
+  request: Request,
+): Promise<Response> {
+  return new Promise((resolve, reject) => call(request, (error, response) => (error ? reject(error) : resolve(response))));
+}
+
+async function append(client: ntail.BufferServiceClient, requests: Partial<ntail.AppendRequest>[]): Promise<ntail.AppendResponse[]> {
+  const call = client.append();
+  for (const [i, request] of requests.entries()) {
+    call.write({ reqId: BigInt(i + 1), topic, key: "k", data: Buffer.from(String(i)), ...request });
+  }
+  call.end();
+  const answers: ntail.AppendResponse[] = [];
+  for await (const answer of call as AsyncIterable<ntail.AppendResponse>) answers.push(answer);
+  return answers;
+}
+
+describe("a buffer over gRPC", () => {
+  it("publishes, reads, gets and describes as it does without a network", async () => {
+    await using served = await serve();
+    const { connection, epoch, segment } = served;
+    const sender = new Sender(connection);
+    sender.send({ lane: 1, open: { topic, range, epoch }, batch: 1, entries: entriesOf([{ key: "k", data: "1" }, { key: "l", data: "2" }]) });
+    sender.send({ lane: 1, batch: 2, entries: entriesOf([{ key: "k", data: "3" }]) });
+    sender.end();
+    await sender.done;
+    expect(sender.failure).toBeUndefined();
+    expect(sender.acked(1)).toBe(2);
+    expect((await readAll(connection, segment, 3)).map(({ data }) => data)).toEqual(["1", "2", "3"]);
+    const found = await connection.get(topic, "k");
+    const [message] = messagesInFrames(found!.frame);
+    expect(Buffer.from(decodeBody(message!.body).data).toString()).toBe("3");
+    expect(found!.segment).toEqual(segment);
+    expect(await connection.get(topic, "nothing")).toBeUndefined();
+    expect(await connection.describe(topic)).toEqual([{ segment, durableSequence: 3, bytes: expect.any(Number), open: true }]);
+  });
+
+  it("refuses a lane of another epoch by name and ends a stream that makes no sense", async () => {
+    await using served = await serve();
+    const sender = new Sender(served.connection);
+    sender.send({ lane: 1, open: { topic, range, epoch: served.epoch + 1n }, batch: 1, entries: entriesOf([{ key: "k", data: "1" }]) });
+    sender.send({ lane: 7, batch: 1, entries: Buffer.alloc(0) });
+    await sender.done;
+    expect(sender.failure).toMatchObject({ code: "invalid-argument" });
+  });
+
+  it("tells the code of an error across the network", async () => {
+    await using served = await serve();
+    const unknown = { ...served.segment, startTime: 1n };
+    await expect(readAll(served.connection, unknown, 1)).rejects.toMatchObject({ code: "not-owner" });
+    await expect(served.connection.get("no topic!", "k")).rejects.toMatchObject({ code: "invalid-topic-name" });
+  });
+
+  it("ends a tail when its reader leaves, and when the buffer closes", async () => {
+    await using served = await serve();
+    const controller = new AbortController();
+    const reading = (async () => {
+      for await (const _ of served.connection.read({ segment: served.segment, fromSequence: 1 }, { signal: controller.signal })) {
+        // Nothing comes.
+      }
+    })();
+    controller.abort(new Error("enough"));
+    await expect(reading).rejects.toThrow("enough");
+    const ended = readAll(served.connection, served.segment, 1);
+    const first = await served.connection.describe(topic);
+    expect(first).toHaveLength(1);
+    await served.node.close();
+    expect(await ended).toEqual([]);
+  });
+
+  it("answers every append of the published wire with an id or a status", async () => {
+    await using served = await serve();
+    const answers = await append(served.ntail, [{}, {}, { key: "" }, { topic: "other" }, {}]);
+    expect(answers.map(({ reqId }) => reqId).sort()).toEqual([1n, 2n, 3n, 4n, 5n]);
+    const byId = new Map(answers.map((answer) => [answer.reqId, answer]));
+    expect(byId.get(3n)?.errorCode).toBe(status.INVALID_ARGUMENT);
+    expect(byId.get(4n)?.errorCode).toBe(status.FAILED_PRECONDITION);
+    expect([1n, 2n, 5n].map((id) => parseMessageId(byId.get(id)?.msgId ?? "").sequence)).toEqual([1, 2, 3]);
+  });
+
+  it("polls without waiting, in bounded pieces, from a bookmark", async () => {
+    await using served = await serve();
+    const poll = (request: Partial<ntail.PollRequest>) =>
+      ask(served.ntail.poll.bind(served.ntail) as never, { addr: address(served), fromTime: 0n, bookmark: undefined, ...request }) as Promise<ntail.PollResponse>;
+    expect(await poll({})).toMatchObject({ lastMsgId: "", eof: false });
+    const big = Buffer.alloc(700_000, 1);
+    const answers = await append(served.ntail, [{ data: big }, { data: big }, { data: Buffer.from("end") }]);
+    const first = await poll({});
+    expect(first.data.length).toBe(2 * (20 + big.length));
+    expect(first.data.readUInt32LE(16)).toBe(big.length);
+    expect(first.lastMsgId).toBe(answers[1]?.msgId);
+    const second = await poll({ bookmark: { msgId: first.lastMsgId } });
+    expect(second.data.subarray(20).toString()).toBe("end");
+    expect(second.fromTime).toBe(parseMessageId(answers[2]?.msgId ?? "").time);
+    expect(await poll({ bookmark: { msgId: second.lastMsgId } })).toMatchObject({ lastMsgId: "", eof: false });
+    await expect(poll({ addr: undefined })).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
+    await expect(poll({ bookmark: { msgId: "x" } })).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
+  });
+
+  it("gets the newest message of a key on the published wire, or says that there is none", async () => {
+    await using served = await serve();
+    await append(served.ntail, [{}, {}]);
+    const get = (key: string) =>
+      ask(served.ntail.get.bind(served.ntail) as never, { topic, key, fromTime: 0n }) as Promise<ntail.GetResponse>;
+    expect((await get("k")).data.toString()).toBe("1");
+    await expect(get("none")).rejects.toMatchObject({ code: status.NOT_FOUND });
+  });
+
+  it("is healthy once it serves a buffer, and unavailable before", async () => {
+    await using server = await createBufferServer({ address: "127.0.0.1:0" });
+    const connection = grpcBuffers()(server.address);
+    await expect(connection.describe(topic)).rejects.toMatchObject({ code: "unavailable" });
+    expect(await health(server.address)).toBe(2);
+    await connection[Symbol.asyncDispose]();
+    await using served = await serve();
+    expect(await health(served.server.address)).toBe(1);
+  });
+});
+
+/** grpc.health.v1.HealthCheckResponse.ServingStatus of the whole server: 1 serving, 2 not. */
+async function health(address: string): Promise<number> {
+  const client = new Client(address, credentials.createInsecure());
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      client.makeUnaryRequest(
+        "/grpc.health.v1.Health/Check",
+        () => Buffer.alloc(0),
+        (bytes: Buffer) => bytes[1] ?? 0,
+        undefined,
+        new Metadata(),
+        (error, answer) => (error ? reject(error) : resolve(answer ?? 0)),
+      );
+    });
+  } finally {
+    client.close();
+  }
+}
+
+describe("the hand-made messages", () => {
+  it("decode what the generated code encodes", () => {
+    const open = fc.option(
+      fc.record({ topic: fc.string(), hashFrom: fc.nat(30_000), hashTo: fc.integer({ min: 30_000, max: 65_535 }), epoch: fc.bigInt({ min: 0n, max: 2n ** 63n }) }),
+      { nil: undefined },
+    );
+    fc.assert(
+      fc.property(fc.nat(), fc.nat({ max: Number.MAX_SAFE_INTEGER }), fc.uint8Array({ maxLength: 300 }), open, (lane, batch, entries, target) => {
+        const bytes = Buffer.from(
+          topics.PublishRequest.encode({ lane, batch: BigInt(batch), entries: Buffer.from(entries), open: target }).finish(),
+        );
+        const decoded = decodePublishRequest(bytes);
+        expect(decoded.lane).toBe(lane);
+        expect(decoded.batch).toBe(batch);
+        expect(decoded.entries.equals(entries)).toBe(true);
+        expect(decoded.open).toEqual(
+          target && { topic: target.topic, range: { from: target.hashFrom, to: target.hashTo + 1 }, epoch: target.epoch },
+        );
+      }),
+    );
+  });
+
+  it("are decoded by the generated code", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 1000 }), fc.nat({ max: 2 ** 40 }), fc.nat(), (bytes, firstSequence, count) => {
+        const frames = Buffer.from(bytes);
+        expect(topics.ReadResponse.decode(encodeReadResponse({ frames, firstSequence, count }))).toEqual({
+          frames,
+          firstSequence: BigInt(firstSequence),
+          count,
+        });
+      }),
+    );
+  });
+
+  it("refuse bytes that are no such message with a typed error, whatever they are", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        try {
+          decodePublishRequest(Buffer.from(bytes));
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+        }
+      }),
+    );
+  });
+});
