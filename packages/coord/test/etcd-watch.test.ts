@@ -281,21 +281,25 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
   });
 
   it("ends a waiting next when the iterator is returned, connected or not", async () => {
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
     await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
     for (const at of [coord, nowhere]) {
       const watch = iterate(at.watch({ key: "returned" }, { fromRevision: 1_000_000n }));
       const pending = watch.next();
+      if (at === coord) await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
       await watch.return();
       expect(await pending).toMatchObject({ done: true });
     }
   });
 
   it("rejects with the signal's own reason, at once, connected or not", async () => {
+    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
     await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
     for (const at of [coord, nowhere]) {
       const abort = new AbortController();
       const options = { fromRevision: 1_000_000n, signal: abort.signal };
       const pending = take(iterate(at.watch({ key: "aborted" }, options)), 1);
+      if (at === coord) await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
       const reason = { why: "enough" };
       abort.abort(reason);
       await expect(pending).rejects.toBe(reason);

@@ -6,7 +6,13 @@
  * nothing moves only because a different buffer could have been given the odd range.
  */
 import { murmur3Mod } from "@x/space";
-import { formatHashRange, type HashRange, rangesOfFactor, type SystemState, type TopicName } from "@x/topic-gateway/protocol";
+import {
+  formatHashRange,
+  type HashRange,
+  rangesOfFactor,
+  type SystemState,
+  type TopicName,
+} from "@x/topic-gateway/protocol";
 
 /** A range that the layout of a topic asks for. */
 export interface WantedRange {
@@ -56,7 +62,13 @@ export function wantedRanges(state: SystemState): WantedRange[] {
     for (const range of rangesOfFactor(topic.config.factor)) {
       const lease = topic.leases.get(formatHashRange(range));
       const holder = lease && (byAddress.get(lease.address ?? "") ?? null);
-      wanted.push({ key: rangeKey(topic.name, range), topic: topic.name, range, holder, epoch: lease?.epoch ?? 0n });
+      wanted.push({
+        key: rangeKey(topic.name, range),
+        topic: topic.name,
+        range,
+        holder,
+        epoch: lease?.epoch ?? 0n,
+      });
     }
   }
   return wanted;
@@ -78,9 +90,16 @@ export function shares(buffers: readonly string[], wanted: readonly WantedRange[
 export function allocate(input: AllocationInput): AllocationDecision {
   const { me, buffers, wanted, claiming, avoid, overdue, keep } = input;
   const share = shares(buffers, wanted);
-  const mine = wanted.filter(({ key, holder }) => holder === me || (holder === undefined && claiming.has(key)));
+  const mine = wanted.filter(
+    ({ key, holder }) => holder === me || (holder === undefined && claiming.has(key)),
+  );
   const free = wanted.filter(({ key, holder }) => holder === undefined && !claiming.has(key));
-  const candidates = buffers.includes(me) ? inMyOrder(me, free.filter(({ key }) => !avoid.has(key))) : [];
+  const candidates = buffers.includes(me)
+    ? inMyOrder(
+        me,
+        free.filter(({ key }) => !avoid.has(key)),
+      )
+    : [];
   const room = Math.max(0, (share.get(me) ?? 0) - mine.length);
   return {
     claim: candidates.slice(0, room),
@@ -107,12 +126,15 @@ function chooseReleases(
 ): WantedRange[] {
   const held = mine.filter(({ holder }) => holder === me);
   if (!buffers.includes(me)) return held;
-  const over = mine.length - (share.get(me) ?? 0);
+  // What is kept is beyond the share on purpose: nothing else goes in its place.
+  const kept = held.filter(({ key }) => keep.has(key)).length;
+  const over = mine.length - kept - (share.get(me) ?? 0);
   if (over <= 0) return [];
   const counts = new Map<string, number>();
   for (const { holder } of wanted) if (holder) counts.set(holder, (counts.get(holder) ?? 0) + 1);
   let lacking = -free;
-  for (const id of buffers) if (id !== me) lacking += Math.max(0, (share.get(id) ?? 0) - (counts.get(id) ?? 0));
+  for (const id of buffers)
+    if (id !== me) lacking += Math.max(0, (share.get(id) ?? 0) - (counts.get(id) ?? 0));
 
   const perTopic = new Map<TopicName, WantedRange[]>();
   for (const range of held) {
@@ -121,7 +143,8 @@ function chooseReleases(
     list.push(range);
     perTopic.set(range.topic, list);
   }
-  for (const list of perTopic.values()) list.sort((a, b) => (a.epoch < b.epoch ? -1 : a.epoch > b.epoch ? 1 : 0));
+  for (const list of perTopic.values())
+    list.sort((a, b) => (a.epoch < b.epoch ? -1 : a.epoch > b.epoch ? 1 : 0));
   const released: WantedRange[] = [];
   while (released.length < Math.min(over, lacking)) {
     let largest: WantedRange[] = [];

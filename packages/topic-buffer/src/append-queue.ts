@@ -62,7 +62,11 @@ export class AppendQueue {
     }
     this.#bytes -= bytes;
     const [first] = items;
-    return { items, bytes, bodies: items.length === 1 && first ? first.bodies : items.flatMap(({ bodies }) => bodies) };
+    return {
+      items,
+      bytes,
+      bodies: items.length === 1 && first ? first.bodies : items.flatMap(({ bodies }) => bodies),
+    };
   }
 
   clear(): void {

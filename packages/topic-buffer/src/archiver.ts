@@ -56,7 +56,7 @@ export class Archiver {
     for (const topic of cache.state.topics.values()) {
       for (const view of topic.segments.values()) {
         const { record, id, modRevision } = view;
-        if (!record || !record.log.startsWith(`${node.logs.id}/`)) continue;
+        if (!record?.log.startsWith(`${node.logs.id}/`)) continue;
         if (record.state === "archived" && !this.#swept) leftovers.push(record.log);
         if (record.state !== "sealed") continue;
         if (served.isOurs(view)) {
@@ -70,7 +70,9 @@ export class Archiver {
     }
     for (const name of this.#orphans.keys()) if (!orphans.has(name)) this.#orphans.delete(name);
     this.#retireOthers();
-    this.#jobs = jobs.sort((a, b) => (a.id.startTime < b.id.startTime ? -1 : a.id.startTime > b.id.startTime ? 1 : 0));
+    this.#jobs = jobs.sort((a, b) =>
+      a.id.startTime < b.id.startTime ? -1 : a.id.startTime > b.id.startTime ? 1 : 0,
+    );
     this.#work();
     if (!this.#swept) {
       this.#swept = true;
@@ -111,7 +113,10 @@ export class Archiver {
       if (one.owned || one.retiring || state.revision < one.knownFrom) continue;
       const view = state.topics.get(one.hot.topic)?.segments.get(one.hot.name);
       if (view && served.isOurs(view)) continue;
-      this.#retire(one, view?.record?.state === "archived" ? node.readersGraceMs : Math.min(1_000, node.readersGraceMs));
+      this.#retire(
+        one,
+        view?.record?.state === "archived" ? node.readersGraceMs : Math.min(1_000, node.readersGraceMs),
+      );
     }
   }
 
@@ -143,7 +148,9 @@ export class Archiver {
     const { signal, node } = this.#tenure;
     for (;;) {
       const now = node.clock.monotonicMs();
-      const job = this.#jobs.find(({ id }) => (this.#attempts.get(formatSegmentId(id))?.notBefore ?? 0) <= now);
+      const job = this.#jobs.find(
+        ({ id }) => (this.#attempts.get(formatSegmentId(id))?.notBefore ?? 0) <= now,
+      );
       if (!job || signal.aborted) return;
       this.#jobs.splice(this.#jobs.indexOf(job), 1);
       const name = formatSegmentId(job.id);
@@ -157,7 +164,12 @@ export class Archiver {
         this.#attempts.set(name, { count, notBefore: node.clock.monotonicMs() + retryAfterMs });
         node.emit({ type: "archive-failed", segment: job.id, cause, retryAfterMs });
         if (cause instanceof TopicError && (cause.code === "corrupt" || cause.code === "log-missing")) {
-          node.emit({ type: "alarm", message: "a sealed segment can't be read for the archive", segment: job.id, cause });
+          node.emit({
+            type: "alarm",
+            message: "a sealed segment can't be read for the archive",
+            segment: job.id,
+            cause,
+          });
         }
       }
     }

@@ -53,7 +53,8 @@ export class HotMemory {
       }
       if (victim === undefined) return;
       // The same one as long as it stays the best choice by a run: a few at once spare most of the searches.
-      for (let i = 0; i < 8 && this.#bytes > target && victim.oldest !== undefined; i++) this.#bytes -= victim.evictOldest();
+      for (let i = 0; i < 8 && this.#bytes > target && victim.oldest !== undefined; i++)
+        this.#bytes -= victim.evictOldest();
     }
   }
 }

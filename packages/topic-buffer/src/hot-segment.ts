@@ -186,7 +186,8 @@ export class HotSegment implements HotHolder {
   async #indexThrough(sequence: number): Promise<void> {
     while (this.#index.through < sequence) {
       this.#indexing ??= (async () => {
-        for await (const chunk of this.#through(this.#index.through + 1, sequence, undefined)) this.#index.add(chunk);
+        for await (const chunk of this.#through(this.#index.through + 1, sequence, undefined))
+          this.#index.add(chunk);
       })().finally(() => {
         this.#indexing = undefined;
       });
@@ -215,7 +216,11 @@ export class HotSegment implements HotHolder {
   }
 
   /** From the log, up to where memory begins. */
-  #cold(from: number, signal: AbortSignal | undefined, to: number = this.#visible): AsyncIterable<FrameChunk> {
+  #cold(
+    from: number,
+    signal: AbortSignal | undefined,
+    to: number = this.#visible,
+  ): AsyncIterable<FrameChunk> {
     const first = this.#chunks[this.#head]?.firstSequence;
     const lastSequence = first !== undefined && from < first ? Math.min(to, first - 1) : to;
     return this.#logs.read(this.log, { fromSequence: from, lastSequence, ...(signal && { signal }) });
@@ -241,7 +246,11 @@ export class HotSegment implements HotHolder {
       bytes += frames.length;
       count += offsets.length;
     }
-    return { frames: parts.length === 1 ? first : Buffer.concat(parts, bytes), firstSequence: sequence, count };
+    return {
+      frames: parts.length === 1 ? first : Buffer.concat(parts, bytes),
+      firstSequence: sequence,
+      count,
+    };
   }
 
   /** The index of the chunk that holds a sequence, or -1. */
@@ -259,7 +268,10 @@ export class HotSegment implements HotHolder {
   }
 
   #lacks(sequence: number): TopicError {
-    return new TopicError("corrupt", `the log of ${formatSegmentId(this.id)} does not give message ${sequence} of ${this.#visible}`);
+    return new TopicError(
+      "corrupt",
+      `the log of ${formatSegmentId(this.id)} does not give message ${sequence} of ${this.#visible}`,
+    );
   }
 
   #tell(): void {

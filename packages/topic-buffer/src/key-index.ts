@@ -1,4 +1,10 @@
-import { FRAME_HEADER_BYTES, type FrameChunk, keyOfBody, readFrame, TopicError } from "@x/topic-gateway/protocol";
+import {
+  FRAME_HEADER_BYTES,
+  type FrameChunk,
+  keyOfBody,
+  readFrame,
+  TopicError,
+} from "@x/topic-gateway/protocol";
 
 /**
  * The newest sequence of each key of a segment, made when somebody asks and only as far as nobody asked before, so that
@@ -49,11 +55,17 @@ export class KeyIndex {
 /** The messages of a chunk, in order, with their frames as views. @throws TopicError "corrupt" */
 export function* keysInFrames(
   chunk: FrameChunk,
-): Generator<{ readonly sequence: number; readonly key: string; readonly frame: Buffer; readonly time: bigint }> {
+): Generator<{
+  readonly sequence: number;
+  readonly key: string;
+  readonly frame: Buffer;
+  readonly time: bigint;
+}> {
   let at = 0;
   while (at < chunk.frames.length) {
     const frame = readFrame(chunk.frames, at);
-    if (typeof frame === "string") throw new TopicError("corrupt", `frames as read are ${frame} at byte ${at}`);
+    if (typeof frame === "string")
+      throw new TopicError("corrupt", `frames as read are ${frame} at byte ${at}`);
     if (frame.kind === "message") {
       const bytes = chunk.frames.subarray(frame.next - FRAME_HEADER_BYTES - frame.body.length, frame.next);
       yield { sequence: frame.sequence, key: keyOfBody(frame.body), frame: bytes, time: frame.time };

@@ -51,7 +51,11 @@ class Lane implements AppendSender {
     this.#acked = batch;
     const last = this.#runs.at(-1);
     if (last && last.sequence + last.count === sequence && last.time + BigInt(last.count) === time) {
-      this.#runs[this.#runs.length - 1] = { time: last.time, sequence: last.sequence, count: last.count + count };
+      this.#runs[this.#runs.length - 1] = {
+        time: last.time,
+        sequence: last.sequence,
+        count: last.count + count,
+      };
     } else {
       this.#runs.push({ time, sequence, count });
     }
@@ -132,8 +136,10 @@ class PublishStream {
     const known = this.#lanes.get(request.lane);
     if (known && !request.open) return known;
     if (known) throw invalid(`lane ${request.lane} was opened twice`);
-    if (!request.open) throw invalid(`lane ${request.lane} was never opened: its first batch must say for what it is`);
-    if (this.#lanes.size >= MAX_LANES) throw invalid(`a stream may open ${MAX_LANES} lanes: start another one`);
+    if (!request.open)
+      throw invalid(`lane ${request.lane} was never opened: its first batch must say for what it is`);
+    if (this.#lanes.size >= MAX_LANES)
+      throw invalid(`a stream may open ${MAX_LANES} lanes: start another one`);
     const lane = new Lane(request.lane, request.open, (one) => this.#onNews(one));
     this.#lanes.set(request.lane, lane);
     const owner = this.#host.ownerOf(request.open);

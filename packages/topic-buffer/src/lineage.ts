@@ -53,13 +53,21 @@ export function lineageOf(topic: TopicView, range: HashRange, incarnation: bigin
     if (!view.record || !rangesOverlap(view.id.range, range)) continue;
     const { id, record, createRevision, modRevision } = view;
     // Deleted ones, and those of an earlier topic of the name, still push the time, so that no segment's name is ever used again.
-    const time = record.sealed && record.sealed.lastTime > id.startTime ? record.sealed.lastTime : id.startTime;
+    const time =
+      record.sealed && record.sealed.lastTime > id.startTime ? record.sealed.lastTime : id.startTime;
     if (time > lastTime) {
       lastTime = time;
       last = id;
     }
     if (record.incarnation !== incarnation || record.state === "deleted") continue;
-    overlapping.push({ id, name: segmentName(id), record, createRevision, modRevision, served: view.server !== undefined });
+    overlapping.push({
+      id,
+      name: segmentName(id),
+      record,
+      createRevision,
+      modRevision,
+      served: view.server !== undefined,
+    });
   }
   const passed = ancestors(topic, overlapping);
   return {
@@ -96,7 +104,8 @@ export function unreadableSegment(
     if (!key.startsWith(`${prefixes.segments}${topic}/`)) continue;
     try {
       const parsed = parseKey(key);
-      if (parsed?.kind === "segment" && rangesOverlap(parsed.segment.range, range)) return { segment: parsed.segment, reason };
+      if (parsed?.kind === "segment" && rangesOverlap(parsed.segment.range, range))
+        return { segment: parsed.segment, reason };
     } catch {
       // A name that no segment can have.
     }

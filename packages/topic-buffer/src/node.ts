@@ -9,9 +9,9 @@ import {
   type HashRange,
   inRange,
   type LaneTarget,
-  parseTopicName,
   type PublishBatch,
   type PublishReply,
+  parseTopicName,
   type ReadRequest,
   type RefusalCode,
   type Runtime,
@@ -159,7 +159,9 @@ class Node implements BufferNode, LaneHost {
           return;
         }
         attempt += 1;
-        await sleep(this.#runtime.clock, backoffMs(this.#runtime, attempt, 100, 5_000), signal).catch(() => {});
+        await sleep(this.#runtime.clock, backoffMs(this.#runtime, attempt, 100, 5_000), signal).catch(
+          () => {},
+        );
       }
     }
   }
@@ -215,7 +217,8 @@ class Node implements BufferNode, LaneHost {
 
   ownerOf(target: LaneTarget): LaneOwner | { readonly code: RefusalCode; readonly message: string } {
     if (this.#run) return this.#run.ownerOf(target);
-    if (this.#state === "waiting") return { code: "not-owner", message: `the buffer ${this.id} holds nothing now` };
+    if (this.#state === "waiting")
+      return { code: "not-owner", message: `the buffer ${this.id} holds nothing now` };
     return { code: "shutting-down", message: `the buffer ${this.id} is shutting down` };
   }
 
@@ -226,7 +229,10 @@ class Node implements BufferNode, LaneHost {
     return publishTo(this, batches, options.signal);
   }
 
-  async *read(request: ReadRequest, { signal }: CallOptions = {}): AsyncGenerator<FrameChunk, void, undefined> {
+  async *read(
+    request: ReadRequest,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<FrameChunk, void, undefined> {
     signal?.throwIfAborted();
     yield* this.#served(request).read(request.fromSequence, signal);
   }
@@ -243,10 +249,17 @@ class Node implements BufferNode, LaneHost {
 
   #served({ segment, fromSequence }: ReadRequest): HotSegment {
     if (!Number.isSafeInteger(fromSequence) || fromSequence < 1) {
-      throw new TopicError("invalid-argument", `reading starts at a sequence of at least 1, not ${fromSequence}`);
+      throw new TopicError(
+        "invalid-argument",
+        `reading starts at a sequence of at least 1, not ${fromSequence}`,
+      );
     }
     const served = this.#run?.tenure.served.find(segment);
-    if (!served) throw new TopicError("not-owner", `the segment ${formatSegmentId(segment)} is not served by ${this.id}`);
+    if (!served)
+      throw new TopicError(
+        "not-owner",
+        `the segment ${formatSegmentId(segment)} is not served by ${this.id}`,
+      );
     return served;
   }
 

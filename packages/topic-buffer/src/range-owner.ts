@@ -6,8 +6,8 @@ import {
   type SegmentEnd,
   type SegmentId,
   segmentName,
-  ticksOfMs,
   TopicError,
+  ticksOfMs,
 } from "@x/topic-gateway/protocol";
 import { rangeKey } from "./allocation.js";
 import { type AppendGroup, AppendQueue, type AppendSender } from "./append-queue.js";
@@ -30,7 +30,13 @@ import { type Claim, giveBack, type Tenure } from "./tenure.js";
 /** How a range's time with this buffer ended. `revision`: states at or behind it show that the lease is not ours. */
 export type OwnerEnd =
   | { readonly type: "given-back"; readonly revision: bigint }
-  | { readonly type: "blocked"; readonly revision: bigint; readonly by: SegmentId | undefined; readonly cause: unknown; readonly alarm: boolean }
+  | {
+      readonly type: "blocked";
+      readonly revision: bigint;
+      readonly by: SegmentId | undefined;
+      readonly cause: unknown;
+      readonly alarm: boolean;
+    }
   /** The lease is gone, or nothing is known any more because the tenure is over. */
   | { readonly type: "lost" };
 
@@ -52,6 +58,7 @@ export class RangeOwner implements LaneOwner {
   readonly key: string;
   readonly done: Promise<OwnerEnd>;
   readonly #tenure: Tenure;
+  readonly #stop: AbortController;
   readonly #onPhase: () => void;
   readonly #queue: AppendQueue = new AppendQueue();
   readonly #senders: Set<AppendSender> = new Set();
@@ -59,6 +66,8 @@ export class RangeOwner implements LaneOwner {
   #segment: OpenSegment | undefined;
   #served: ServedSegment | undefined;
   #next: Promise<PreparedLog | undefined> | undefined;
+  /** The revision of the record of the last segment opened here. */
+  #opened = 0n;
   #releasing = false;
   #rollDue = false;
   /** Wakes the loop that waits for something to do. */
@@ -67,11 +76,13 @@ export class RangeOwner implements LaneOwner {
 
   /** `onPhase` is called when the range opens and when it ends. */
   constructor(tenure: Tenure, claim: Claim, onPhase: () => void) {
-    this.#tenure = tenure;
+    // A signal of its own, to which appends can listen without walking past the listeners of every other range.
+    this.#stop = new AbortController();
+    this.#tenure = { ...tenure, signal: this.#stop.signal };
     this.#onPhase = onPhase;
     this.claim = claim;
     this.key = rangeKey(claim.topic, claim.range);
-    this.done = this.#run();
+    this.done = this.#run(tenure.signal);
   }
 
   get phase(): OwnerPhase {
@@ -88,7 +99,8 @@ export class RangeOwner implements LaneOwner {
   release(code: RefusalCode = "not-owner"): void {
     if (this.#releasing) return;
     this.#releasing = true;
-    for (const sender of this.#senders) sender.refuseLater(code, `the range ${this.key} is being handed over`);
+    for (const sender of this.#senders)
+      sender.refuseLater(code, `the range ${this.key} is being handed over`);
     this.#wake();
   }
 
@@ -119,7 +131,10 @@ export class RangeOwner implements LaneOwner {
     }
     // While nothing can be appended, waiting for room would hold up the other ranges of the stream for as long.
     if (this.#phase === "taking-over" && this.#queue.bytes >= this.#tenure.node.maxQueuedBytes) {
-      sender.refuse("overloaded", `the range ${this.key} is being taken over and too much waits for it already`);
+      sender.refuse(
+        "overloaded",
+        `the range ${this.key} is being taken over and too much waits for it already`,
+      );
       return;
     }
     this.#queue.push(sender, batch, bodies, bytes);
@@ -154,17 +169,22 @@ export class RangeOwner implements LaneOwner {
 
   // --- the life of the range
 
-  async #run(): Promise<OwnerEnd> {
-    // Whoever made this first gets to know of it.
-    await Promise.resolve();
+  async #run(signal: AbortSignal): Promise<OwnerEnd> {
+    const onAbort = (): void => this.#stop.abort(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
     let end: OwnerEnd;
     try {
+      // Whoever made this first gets to know of it.
+      await Promise.resolve();
       end = await this.#live();
     } catch (error) {
       // The session is lost, or the store said something that leaves no way on: the tenure looks at that.
-      if (!(error instanceof CoordError) && !this.#tenure.signal.aborted) this.#alarm("an owner of a range failed", error);
+      if (!(error instanceof CoordError) && !this.#tenure.signal.aborted)
+        this.#alarm("an owner of a range failed", error);
       end = { type: "lost" };
     }
+    signal.removeEventListener("abort", onAbort);
     this.#phase = "ended";
     this.#refuseAll("not-owner", `the range ${this.key} is no longer here`);
     await this.#letGo();
@@ -177,6 +197,8 @@ export class RangeOwner implements LaneOwner {
     for (;;) {
       this.#phase = "taking-over";
       if (this.#releasing) return this.#giveBack();
+      // A second time round the state must show what this owner has opened: nothing else in the transaction would refuse another.
+      if (this.#opened > 0n) await tenure.cache.reach(this.#opened, { signal: tenure.signal });
       const takeover = await takeOver(tenure, this.claim);
       if (takeover.type === "lost") return { type: "lost" };
       if (takeover.type === "unwanted") return this.#giveBack();
@@ -196,6 +218,7 @@ export class RangeOwner implements LaneOwner {
 
   #begin(segment: OpenSegment, revision: bigint): void {
     this.#segment = segment;
+    this.#opened = segment.modRevision;
     this.#served = this.#tenure.served.open(segment, revision);
     this.#rollDue = false;
     this.#phase = "open";
@@ -210,7 +233,8 @@ export class RangeOwner implements LaneOwner {
     this.#next = undefined;
     if (served) served.owned = false;
     const closed = segment?.writer.close().catch(() => {});
-    if (closed && !this.#tenure.signal.aborted) await unlessAborted(closed, this.#tenure.signal).catch(() => {});
+    if (closed && !this.#tenure.signal.aborted)
+      await unlessAborted(closed, this.#tenure.signal).catch(() => {});
     // A prepared log that no transaction was ever tried with is nobody's.
     void next?.then((log) => log && discardLog(this.#tenure, log));
   }
@@ -280,7 +304,8 @@ export class RangeOwner implements LaneOwner {
     const { bytes, run, offsets } = encodeMessageFrames(chain, group.bodies, time);
     try {
       await unlessAborted(writer.append(bytes), this.#tenure.signal);
-      if (!session.isAlive()) throw new TopicError("lease-lost", "the session's deadline passed while the append was under way");
+      if (!session.isAlive())
+        throw new TopicError("lease-lost", "the session's deadline passed while the append was under way");
     } catch (cause) {
       const { topic, range } = this.claim;
       node.emit({ type: "append-failed", topic, range, segment: segment.id, cause });
@@ -304,7 +329,13 @@ export class RangeOwner implements LaneOwner {
     if (this.#next) return;
     const { incarnation, layout } = record;
     const predecessors = [segmentName(id)];
-    const plan = { incarnation, layout, predecessors, startTime: chain.lastTime + 1n, lineageTime: chain.lastTime };
+    const plan = {
+      incarnation,
+      layout,
+      predecessors,
+      startTime: chain.lastTime + 1n,
+      lineageTime: chain.lastTime,
+    };
     this.#next = prepareLog(this.#tenure, this.claim, plan).catch(() => undefined);
   }
 
@@ -322,11 +353,20 @@ export class RangeOwner implements LaneOwner {
     try {
       const lineageTime = seal.record.sealed?.lastTime ?? segment.chain.lastTime;
       const startTime = nextStartTime(ticksOfMs(node.clock.wallMs()), lineageTime);
-      const plan: SegmentPlan = { incarnation, layout, predecessors: [segmentName(segment.id)], startTime, lineageTime };
+      const plan: SegmentPlan = {
+        incarnation,
+        layout,
+        predecessors: [segmentName(segment.id)],
+        startTime,
+        lineageTime,
+      };
       this.#prepareNext(segment);
       log = (await this.#next) ?? (await prepareLog(tenure, this.claim, plan));
       this.#next = undefined;
-      const registration = await registerSegment(tenure, this.claim, plan, log, { compare: [seal.compare], ops: seal.ops });
+      const registration = await registerSegment(tenure, this.claim, plan, log, {
+        compare: [seal.compare],
+        ops: seal.ops,
+      });
       if (registration.type === "refused") {
         await discardLog(tenure, log);
         return false;
@@ -353,7 +393,10 @@ export class RangeOwner implements LaneOwner {
       const { node, signal } = this.#tenure;
       const end = await unlessAborted(node.logs.seal(segment.record.log, { signal }), signal);
       if (end.lastSequence === hot.visible) return end;
-      throw new TopicError("corrupt", `${end.lastSequence} messages are in a log that acknowledged ${hot.visible}`);
+      throw new TopicError(
+        "corrupt",
+        `${end.lastSequence} messages are in a log that acknowledged ${hot.visible}`,
+      );
     } catch (error) {
       if (!(error instanceof TopicError)) throw error;
       this.#alarm(`the log of ${this.key} could not be sealed by its owner`, error);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { CoordError, openSession, type Session } from "@x/coord";
 import {
   bufferKey,
@@ -66,6 +67,8 @@ export class TenureRun implements LaneHost {
     const { coord } = node;
     const session = await openSession(coord, { ttlMs: node.leaseTtlMs, clock: runtime.clock, signal });
     const stop = new AbortController();
+    // One listener for each range, and one for each call under way.
+    setMaxListeners(0, stop.signal);
     const onEnd = (): void => stop.abort(signal.aborted ? signal.reason : session.signal.reason);
     session.signal.addEventListener("abort", onEnd);
     signal.addEventListener("abort", onEnd);
@@ -131,7 +134,8 @@ export class TenureRun implements LaneHost {
     const key = rangeKey(target.topic, target.range);
     const owner = this.owners.get(key);
     if (owner && owner.claim.epoch === target.epoch && !owner.isClosing) return owner;
-    if (this.#draining) return { code: "shutting-down", message: `the buffer ${this.tenure.node.id} is shutting down` };
+    if (this.#draining)
+      return { code: "shutting-down", message: `the buffer ${this.tenure.node.id} is shutting down` };
     const held = owner ? `held here under epoch ${owner.claim.epoch}, not ${target.epoch}` : "not held here";
     return { code: "not-owner", message: `the range ${key} is ${held}` };
   }
@@ -217,7 +221,8 @@ export class TenureRun implements LaneHost {
     for (const { key, holder } of wanted) {
       if (holder !== undefined) continue;
       seen.add(key);
-      if (!this.#orphans.has(key)) this.#orphans.set(key, { since: now, graceMs: graceMs * (1 + random.number()) });
+      if (!this.#orphans.has(key))
+        this.#orphans.set(key, { since: now, graceMs: graceMs * (1 + random.number()) });
     }
     for (const key of this.#orphans.keys()) if (!seen.has(key)) this.#orphans.delete(key);
   }
@@ -245,7 +250,10 @@ export class TenureRun implements LaneHost {
     for (const wanted of claim.slice(0, Math.max(0, free))) this.#claim(wanted.topic, wanted);
     for (const wanted of claimOverdue.slice(0, Math.max(0, free - claim.length))) {
       const count = (this.#keep.get(wanted.key)?.count ?? -1) + 1;
-      this.#keep.set(wanted.key, { count, until: now + Math.min(KEEP_OVERDUE_MAX_MS, KEEP_OVERDUE_MS * 2 ** count) });
+      this.#keep.set(wanted.key, {
+        count,
+        until: now + Math.min(KEEP_OVERDUE_MAX_MS, KEEP_OVERDUE_MS * 2 ** count),
+      });
       this.#claim(wanted.topic, wanted);
     }
   }
@@ -285,14 +293,24 @@ export class TenureRun implements LaneHost {
 
   #block(
     { key, claim: { topic, range } }: RangeOwner,
-    { by, cause, alarm }: { readonly by: SegmentId | undefined; readonly cause: unknown; readonly alarm: boolean },
+    {
+      by,
+      cause,
+      alarm,
+    }: { readonly by: SegmentId | undefined; readonly cause: unknown; readonly alarm: boolean },
   ): void {
     const { node } = this.tenure;
     const count = (this.#blocked.get(key)?.count ?? -1) + 1;
     const retryAfterMs = backoffMs(node, count, 200, 30_000);
     this.#blocked.set(key, { count, until: node.clock.monotonicMs() + retryAfterMs });
     node.emit({ type: "blocked", topic, range, by, cause, retryAfterMs });
-    if (alarm) node.emit({ type: "alarm", message: `the range ${key} can't be taken over and stays blocked`, segment: by, cause });
+    if (alarm)
+      node.emit({
+        type: "alarm",
+        message: `the range ${key} can't be taken over and stays blocked`,
+        segment: by,
+        cause,
+      });
   }
 
   /** Leases of ours that nobody here knows of: put by an attempt that was given up before its answer came. */
@@ -321,7 +339,12 @@ export class TenureRun implements LaneHost {
   #onError(error: unknown): void {
     if (this.isOver) return;
     if (!(error instanceof CoordError)) {
-      this.tenure.node.emit({ type: "alarm", message: "the buffer failed", segment: undefined, cause: error });
+      this.tenure.node.emit({
+        type: "alarm",
+        message: "the buffer failed",
+        segment: undefined,
+        cause: error,
+      });
     }
     this.#stop.abort(error);
   }

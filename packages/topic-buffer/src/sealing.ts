@@ -25,11 +25,12 @@ export function sealOps(
 ): { readonly compare: Compare; readonly ops: readonly Op[]; readonly record: SegmentRecord } {
   const { id, record, modRevision } = segment;
   // A log without messages, or one that was made ahead of time, may know of less than the segment's start.
-  const lastTime = end.lastTime > id.startTime ? end.lastTime : id.startTime;
+  let { lastTime } = end;
+  if (lastTime < id.startTime) lastTime = id.startTime;
   const sealed: SegmentRecord = {
     ...record,
     state: "sealed",
-    sealed: { end: end.end, lastSequence: end.lastSequence, lastTime },
+    sealed: { ...end, lastTime },
   };
   return {
     compare: { key: segmentKey(id), target: "mod", op: "=", value: modRevision },
@@ -55,7 +56,10 @@ export async function sealSegment(tenure: Tenure, segment: Sealable): Promise<bi
 }
 
 /** Becomes the server of a sealed segment that nobody serves. Gives a revision by which somebody does, or its record changed. */
-export async function adoptSegment(tenure: Tenure, { id, modRevision }: Omit<Sealable, "record">): Promise<bigint> {
+export async function adoptSegment(
+  tenure: Tenure,
+  { id, modRevision }: Omit<Sealable, "record">,
+): Promise<bigint> {
   const { revision } = await settleTxn(
     tenure.node.coord,
     {

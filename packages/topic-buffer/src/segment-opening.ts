@@ -1,10 +1,10 @@
 /** Opening a segment: its log first, durable, then its record in one transaction that proves the right to it. */
 import type { Compare, Op } from "@x/coord";
 import {
+  decodeSegment,
   encodeHeaderFrame,
   encodeLogHeader,
   encodeSegment,
-  decodeSegment,
   type FrameChain,
   logName,
   NONCE_BYTES,
@@ -54,7 +54,10 @@ export function nextStartTime(now: bigint, last: bigint): bigint {
   const start = last >= now ? last + 1n : now;
   if (start - now > MAX_AHEAD_TICKS) {
     const seconds = (start - now) / 10_000_000n;
-    throw new TopicError("unavailable", `the clock here is ${seconds} s behind the ids of the messages before: up to 60 s are allowed`);
+    throw new TopicError(
+      "unavailable",
+      `the clock here is ${seconds} s behind the ids of the messages before: up to 60 s are allowed`,
+    );
   }
   return start;
 }
@@ -130,7 +133,11 @@ export async function registerSegment(
   );
   const opened = (modRevision: bigint): Registration => {
     if (startTime - 1n > log.chain.lastTime) log.chain.lastTime = startTime - 1n;
-    return { type: "registered", segment: { id, record, modRevision, writer: log.writer, chain: log.chain }, revision };
+    return {
+      type: "registered",
+      segment: { id, record, modRevision, writer: log.writer, chain: log.chain },
+      revision,
+    };
   };
   if (succeeded) return opened(revision);
   // The name of the log is used once in the history of the world: a record that has it was made by an attempt of ours.

@@ -2,8 +2,8 @@ import {
   type SegmentId,
   type SegmentName,
   type SegmentView,
-  segmentName,
   type StateCache,
+  segmentName,
   type TopicName,
 } from "@x/topic-gateway/protocol";
 import { HotMemory } from "./hot-memory.js";
@@ -63,7 +63,11 @@ export class ServedSegments {
     if (record?.state !== "sealed" || !record.sealed) return known;
     const { lastSequence } = record.sealed;
     if (!known) {
-      return this.#add(view.id, record.log, { knownFrom: this.#cache.state.revision, owned: false, lastSequence });
+      return this.#add(view.id, record.log, {
+        knownFrom: this.#cache.state.revision,
+        owned: false,
+        lastSequence,
+      });
     }
     if (!known.owned) known.hot.seal(lastSequence);
     return known;

@@ -27,7 +27,12 @@ export async function settleTxn(
 }
 
 /** Doubles from `firstMs` to `maxMs`, of which a random half to all is taken. */
-export function backoffMs(runtime: Pick<Runtime, "random">, attempt: number, firstMs: number, maxMs: number): number {
+export function backoffMs(
+  runtime: Pick<Runtime, "random">,
+  attempt: number,
+  firstMs: number,
+  maxMs: number,
+): number {
   const full = Math.min(maxMs, firstMs * 2 ** Math.min(attempt, 30));
   return full * (0.5 + runtime.random.number() / 2);
 }

@@ -2,10 +2,10 @@
 import {
   formatHashRange,
   rangeOfHash,
-  sameRange,
   type SegmentId,
-  ticksOfMs,
+  sameRange,
   TopicError,
+  ticksOfMs,
 } from "@x/topic-gateway/protocol";
 import { type KnownSegment, type Lineage, lineageOf, unreadableSegment } from "./lineage.js";
 import { adoptSegment, sealSegment } from "./sealing.js";
@@ -26,7 +26,12 @@ export type Takeover =
   /** The layout of the topic has no such range, or there is no such topic. */
   | { readonly type: "unwanted" }
   /** Nothing may be opened here now. The lease is still ours, for the caller to give back. */
-  | { readonly type: "blocked"; readonly by: SegmentId | undefined; readonly cause: unknown; readonly alarm: boolean };
+  | {
+      readonly type: "blocked";
+      readonly by: SegmentId | undefined;
+      readonly cause: unknown;
+      readonly alarm: boolean;
+    };
 
 /** Seals at once; more would only wait for the same disk. */
 const SEALS_AT_ONCE = 8;
@@ -64,7 +69,8 @@ function lookAt(
   const topic = state.topic(claim.topic);
   const lease = state.topics.get(claim.topic)?.leases.get(formatHashRange(claim.range));
   if (lease?.epoch !== claim.epoch) return { type: "lost" };
-  if (!topic || !sameRange(rangeOfHash(claim.range.from, topic.config.factor), claim.range)) return { type: "unwanted" };
+  if (!topic || !sameRange(rangeOfHash(claim.range.from, topic.config.factor), claim.range))
+    return { type: "unwanted" };
   const unreadable = unreadableSegment(state, claim.topic, claim.range);
   if (unreadable) {
     const cause = new TopicError("corrupt", unreadable.reason);
@@ -94,7 +100,8 @@ async function sealAll(tenure: Tenure, segments: readonly KnownSegment[]): Promi
     }
   };
   const workers = Array.from({ length: Math.min(SEALS_AT_ONCE, segments.length) }, worker);
-  for (const result of await Promise.allSettled(workers)) if (result.status === "rejected") throw result.reason;
+  for (const result of await Promise.allSettled(workers))
+    if (result.status === "rejected") throw result.reason;
   return blocked ?? revision;
 }
 

@@ -1,9 +1,9 @@
 import type { Session } from "@x/coord";
 import {
   type HashRange,
+  type Runtime,
   rangeLeaseKey,
   rangeSizeKey,
-  type Runtime,
   type StateCache,
   type TopicName,
 } from "@x/topic-gateway/protocol";

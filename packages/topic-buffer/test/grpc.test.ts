@@ -1,4 +1,5 @@
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { openEmbeddedCoord } from "@x/coord/embedded";
 import { grpcBuffers } from "@x/topic-gateway";
 import {
   type BufferConnection,
@@ -10,13 +11,18 @@ import {
   type SegmentId,
 } from "@x/topic-gateway/protocol";
 import { ntail, topics } from "@x/topic-gateway/wire";
-import { openEmbeddedCoord } from "@x/coord/embedded";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodePublishRequest, encodeReadResponse } from "../src/grpc/codec.js";
-import { type BufferEvent, type BufferNode, type BufferServer, createBufferServer, openBuffer } from "../src/index.js";
-import { MemoryArchive, MemoryLogDisk, MemoryLogs } from "./support/memory-logs.js";
+import {
+  type BufferEvent,
+  type BufferNode,
+  type BufferServer,
+  createBufferServer,
+  openBuffer,
+} from "../src/index.js";
 import { MemoryFiles } from "./support/memory-files.js";
+import { MemoryArchive, MemoryLogDisk, MemoryLogs } from "./support/memory-logs.js";
 import { entriesOf, rangeOfKey, readAll, Sender, topic } from "./support/world.js";
 
 interface Served extends AsyncDisposable {
@@ -81,10 +87,15 @@ function ask<Request, Response>(
   call: (request: Request, done: (error: unknown, response: Response) => void) => unknown,
   request: Request,
 ): Promise<Response> {
-  return new Promise((resolve, reject) => call(request, (error, response) => (error ? reject(error) : resolve(response))));
+  return new Promise((resolve, reject) =>
+    call(request, (error, response) => (error ? reject(error) : resolve(response))),
+  );
 }
 
-async function append(client: ntail.BufferServiceClient, requests: Partial<ntail.AppendRequest>[]): Promise<ntail.AppendResponse[]> {
+async function append(
+  client: ntail.BufferServiceClient,
+  requests: Partial<ntail.AppendRequest>[],
+): Promise<ntail.AppendResponse[]> {
   const call = client.append();
   for (const [i, request] of requests.entries()) {
     call.write({ reqId: BigInt(i + 1), topic, key: "k", data: Buffer.from(String(i)), ...request });
@@ -100,7 +111,15 @@ describe("a buffer over gRPC", () => {
     await using served = await serve();
     const { connection, epoch, segment } = served;
     const sender = new Sender(connection);
-    sender.send({ lane: 1, open: { topic, range, epoch }, batch: 1, entries: entriesOf([{ key: "k", data: "1" }, { key: "l", data: "2" }]) });
+    sender.send({
+      lane: 1,
+      open: { topic, range, epoch },
+      batch: 1,
+      entries: entriesOf([
+        { key: "k", data: "1" },
+        { key: "l", data: "2" },
+      ]),
+    });
     sender.send({ lane: 1, batch: 2, entries: entriesOf([{ key: "k", data: "3" }]) });
     sender.end();
     await sender.done;
@@ -112,13 +131,20 @@ describe("a buffer over gRPC", () => {
     expect(Buffer.from(decodeBody(message!.body).data).toString()).toBe("3");
     expect(found!.segment).toEqual(segment);
     expect(await connection.get(topic, "nothing")).toBeUndefined();
-    expect(await connection.describe(topic)).toEqual([{ segment, durableSequence: 3, bytes: expect.any(Number), open: true }]);
+    expect(await connection.describe(topic)).toEqual([
+      { segment, durableSequence: 3, bytes: expect.any(Number), open: true },
+    ]);
   });
 
   it("refuses a lane of another epoch by name and ends a stream that makes no sense", async () => {
     await using served = await serve();
     const sender = new Sender(served.connection);
-    sender.send({ lane: 1, open: { topic, range, epoch: served.epoch + 1n }, batch: 1, entries: entriesOf([{ key: "k", data: "1" }]) });
+    sender.send({
+      lane: 1,
+      open: { topic, range, epoch: served.epoch + 1n },
+      batch: 1,
+      entries: entriesOf([{ key: "k", data: "1" }]),
+    });
     sender.send({ lane: 7, batch: 1, entries: Buffer.alloc(0) });
     await sender.done;
     expect(sender.failure).toMatchObject({ code: "invalid-argument" });
@@ -128,14 +154,19 @@ describe("a buffer over gRPC", () => {
     await using served = await serve();
     const unknown = { ...served.segment, startTime: 1n };
     await expect(readAll(served.connection, unknown, 1)).rejects.toMatchObject({ code: "not-owner" });
-    await expect(served.connection.get("no topic!", "k")).rejects.toMatchObject({ code: "invalid-topic-name" });
+    await expect(served.connection.get("no topic!", "k")).rejects.toMatchObject({
+      code: "invalid-topic-name",
+    });
   });
 
   it("ends a tail when its reader leaves, and when the buffer closes", async () => {
     await using served = await serve();
     const controller = new AbortController();
     const reading = (async () => {
-      for await (const _ of served.connection.read({ segment: served.segment, fromSequence: 1 }, { signal: controller.signal })) {
+      for await (const _ of served.connection.read(
+        { segment: served.segment, fromSequence: 1 },
+        { signal: controller.signal },
+      )) {
         // Nothing comes.
       }
     })();
@@ -161,7 +192,12 @@ describe("a buffer over gRPC", () => {
   it("polls without waiting, in bounded pieces, from a bookmark", async () => {
     await using served = await serve();
     const poll = (request: Partial<ntail.PollRequest>) =>
-      ask(served.ntail.poll.bind(served.ntail) as never, { addr: address(served), fromTime: 0n, bookmark: undefined, ...request }) as Promise<ntail.PollResponse>;
+      ask(served.ntail.poll.bind(served.ntail) as never, {
+        addr: address(served),
+        fromTime: 0n,
+        bookmark: undefined,
+        ...request,
+      }) as Promise<ntail.PollResponse>;
     expect(await poll({})).toMatchObject({ lastMsgId: "", eof: false });
     const big = Buffer.alloc(700_000, 1);
     const answers = await append(served.ntail, [{ data: big }, { data: big }, { data: Buffer.from("end") }]);
@@ -172,7 +208,10 @@ describe("a buffer over gRPC", () => {
     const second = await poll({ bookmark: { msgId: first.lastMsgId } });
     expect(second.data.subarray(20).toString()).toBe("end");
     expect(second.fromTime).toBe(parseMessageId(answers[2]?.msgId ?? "").time);
-    expect(await poll({ bookmark: { msgId: second.lastMsgId } })).toMatchObject({ lastMsgId: "", eof: false });
+    expect(await poll({ bookmark: { msgId: second.lastMsgId } })).toMatchObject({
+      lastMsgId: "",
+      eof: false,
+    });
     await expect(poll({ addr: undefined })).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
     await expect(poll({ bookmark: { msgId: "x" } })).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
   });
@@ -181,7 +220,11 @@ describe("a buffer over gRPC", () => {
     await using served = await serve();
     await append(served.ntail, [{}, {}]);
     const get = (key: string) =>
-      ask(served.ntail.get.bind(served.ntail) as never, { topic, key, fromTime: 0n }) as Promise<ntail.GetResponse>;
+      ask(served.ntail.get.bind(served.ntail) as never, {
+        topic,
+        key,
+        fromTime: 0n,
+      }) as Promise<ntail.GetResponse>;
     expect((await get("k")).data.toString()).toBe("1");
     await expect(get("none")).rejects.toMatchObject({ code: status.NOT_FOUND });
   });
@@ -219,35 +262,60 @@ async function health(address: string): Promise<number> {
 describe("the hand-made messages", () => {
   it("decode what the generated code encodes", () => {
     const open = fc.option(
-      fc.record({ topic: fc.string(), hashFrom: fc.nat(30_000), hashTo: fc.integer({ min: 30_000, max: 65_535 }), epoch: fc.bigInt({ min: 0n, max: 2n ** 63n }) }),
+      fc.record({
+        topic: fc.string(),
+        hashFrom: fc.nat(30_000),
+        hashTo: fc.integer({ min: 30_000, max: 65_535 }),
+        epoch: fc.bigInt({ min: 0n, max: 2n ** 63n }),
+      }),
       { nil: undefined },
     );
     fc.assert(
-      fc.property(fc.nat(), fc.nat({ max: Number.MAX_SAFE_INTEGER }), fc.uint8Array({ maxLength: 300 }), open, (lane, batch, entries, target) => {
-        const bytes = Buffer.from(
-          topics.PublishRequest.encode({ lane, batch: BigInt(batch), entries: Buffer.from(entries), open: target }).finish(),
-        );
-        const decoded = decodePublishRequest(bytes);
-        expect(decoded.lane).toBe(lane);
-        expect(decoded.batch).toBe(batch);
-        expect(decoded.entries.equals(entries)).toBe(true);
-        expect(decoded.open).toEqual(
-          target && { topic: target.topic, range: { from: target.hashFrom, to: target.hashTo + 1 }, epoch: target.epoch },
-        );
-      }),
+      fc.property(
+        fc.nat(),
+        fc.nat({ max: Number.MAX_SAFE_INTEGER }),
+        fc.uint8Array({ maxLength: 300 }),
+        open,
+        (lane, batch, entries, target) => {
+          const bytes = Buffer.from(
+            topics.PublishRequest.encode({
+              lane,
+              batch: BigInt(batch),
+              entries: Buffer.from(entries),
+              open: target,
+            }).finish(),
+          );
+          const decoded = decodePublishRequest(bytes);
+          expect(decoded.lane).toBe(lane);
+          expect(decoded.batch).toBe(batch);
+          expect(decoded.entries.equals(entries)).toBe(true);
+          expect(decoded.open).toEqual(
+            target && {
+              topic: target.topic,
+              range: { from: target.hashFrom, to: target.hashTo + 1 },
+              epoch: target.epoch,
+            },
+          );
+        },
+      ),
     );
   });
 
   it("are decoded by the generated code", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 1000 }), fc.nat({ max: 2 ** 40 }), fc.nat(), (bytes, firstSequence, count) => {
-        const frames = Buffer.from(bytes);
-        expect(topics.ReadResponse.decode(encodeReadResponse({ frames, firstSequence, count }))).toEqual({
-          frames,
-          firstSequence: BigInt(firstSequence),
-          count,
-        });
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 1000 }),
+        fc.nat({ max: 2 ** 40 }),
+        fc.nat(),
+        (bytes, firstSequence, count) => {
+          const frames = Buffer.from(bytes);
+          expect(topics.ReadResponse.decode(encodeReadResponse({ frames, firstSequence, count }))).toEqual({
+            frames,
+            firstSequence: BigInt(firstSequence),
+            count,
+          });
+        },
+      ),
     );
   });
 

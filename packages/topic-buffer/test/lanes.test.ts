@@ -6,7 +6,13 @@ import { entriesOf, rangeOfKey, Sender, type TestBuffer, topic, World } from "./
 const range = rangeOfKey("k", 16);
 const one = entriesOf([{ key: "k", data: "x" }]);
 
-async function start(options: Parameters<World["startBuffer"]>[1] = {}): Promise<{ world: World; buffer: TestBuffer; open: { topic: string; range: typeof range; epoch: bigint } }> {
+async function start(
+  options: Parameters<World["startBuffer"]>[1] = {},
+): Promise<{
+  world: World;
+  buffer: TestBuffer;
+  open: { topic: string; range: typeof range; epoch: bigint };
+}> {
   const world = await World.open();
   await world.createTopic(16);
   const buffer = await world.startBuffer("a", options);
@@ -39,7 +45,10 @@ describe("lanes", () => {
     expect(sender.acked(1)).toBe(50);
     // The first append, then everything that came meanwhile.
     expect(sender.replies).toHaveLength(2);
-    expect(sender.runs(1).map(({ sequence, count }) => [sequence, count])).toEqual([[1, 1], [2, 49]]);
+    expect(sender.runs(1).map(({ sequence, count }) => [sequence, count])).toEqual([
+      [1, 1],
+      [2, 49],
+    ]);
   });
 
   it("ends only the stream that makes no sense, with a sentence", async () => {
@@ -49,15 +58,21 @@ describe("lanes", () => {
     good.send({ lane: 1, open, batch: 1, entries: one });
     const wrongs: [string, (sender: Sender) => void][] = [
       ["never opened", (sender) => sender.send({ lane: 5, batch: 1, entries: one })],
-      ["2 comes next", (sender) => {
-        sender.send({ lane: 1, open, batch: 1, entries: one });
-        sender.send({ lane: 1, batch: 3, entries: one });
-      }],
+      [
+        "2 comes next",
+        (sender) => {
+          sender.send({ lane: 1, open, batch: 1, entries: one });
+          sender.send({ lane: 1, batch: 3, entries: one });
+        },
+      ],
       ["1 comes next", (sender) => sender.send({ lane: 1, open, batch: 2, entries: one })],
-      ["opened twice", (sender) => {
-        sender.send({ lane: 1, open, batch: 1, entries: one });
-        sender.send({ lane: 1, open, batch: 2, entries: one });
-      }],
+      [
+        "opened twice",
+        (sender) => {
+          sender.send({ lane: 1, open, batch: 1, entries: one });
+          sender.send({ lane: 1, open, batch: 2, entries: one });
+        },
+      ],
     ];
     for (const [words, send] of wrongs) {
       const bad = new Sender(buffer.node);
@@ -114,9 +129,16 @@ describe("lanes", () => {
     const { node } = await world.startBuffer("a");
     await world.untilOpen(15);
     const mine = rangeOfKey("k", 15);
-    const foreign = ["l", "m", "n", "o", "p", "q"].find((key) => rangeOfKey(key, 15).from !== mine.from) as string;
+    const foreign = ["l", "m", "n", "o", "p", "q"].find(
+      (key) => rangeOfKey(key, 15).from !== mine.from,
+    ) as string;
     const sender = new Sender(node);
-    sender.send({ lane: 1, open: { topic, range: mine, epoch: await world.epochOf(mine) }, batch: 1, entries: entriesOf([{ key: foreign, data: "" }]) });
+    sender.send({
+      lane: 1,
+      open: { topic, range: mine, epoch: await world.epochOf(mine) },
+      batch: 1,
+      entries: entriesOf([{ key: foreign, data: "" }]),
+    });
     await settled();
     expect(sender.refusal(1)?.code).toBe("invalid-argument");
   });
@@ -130,7 +152,11 @@ describe("lanes", () => {
     sender.send({ lane: 3, open: { ...open, range: { from: 0, to: 64 } }, batch: 1, entries: one });
     sender.send({ lane: 4, open, batch: 1, entries: one });
     await settled();
-    expect([1, 2, 3].map((lane) => sender.refusal(lane)?.code)).toEqual(["not-owner", "not-owner", "not-owner"]);
+    expect([1, 2, 3].map((lane) => sender.refusal(lane)?.code)).toEqual([
+      "not-owner",
+      "not-owner",
+      "not-owner",
+    ]);
     expect(sender.acked(4)).toBe(1);
   });
 
@@ -177,7 +203,12 @@ describe("lanes", () => {
     b.logs.hook = (call) => (call === "seal" ? held : Promise.resolve());
     await world.clock.until(() => b.events.some((event) => event.type === "claimed"));
     const sender = new Sender(b.node);
-    sender.send({ lane: 1, open: { topic, range, epoch: await world.epochOf(range) }, batch: 1, entries: one });
+    sender.send({
+      lane: 1,
+      open: { topic, range, epoch: await world.epochOf(range) },
+      batch: 1,
+      entries: one,
+    });
     await settled();
     expect(sender.replies).toEqual([]);
     go();

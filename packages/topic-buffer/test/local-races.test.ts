@@ -99,14 +99,15 @@ async function everyOrder(run: (choose: () => boolean) => Promise<void>): Promis
   }
 }
 
+/** `writerNext` decides when both the writer and others could go on. */
 async function runInOrder(race: Race, writerNext: () => boolean, until?: () => boolean): Promise<void> {
   await race.world.run({
     ...(until && { until }),
     choose: (waiting) => {
       const writer = waiting.findIndex((step) => step.actor === WRITER);
-      const other = waiting.findIndex((step) => step.actor !== WRITER);
-      if (writer === -1 || other === -1) return 0;
-      return writerNext() ? writer : other;
+      const others = waiting.flatMap((step, i) => (step.actor === WRITER ? [] : [i]));
+      if (others.length === 0 || (writer !== -1 && writerNext())) return writer;
+      return others[Math.floor(race.world.chance() * others.length)] as number;
     },
   });
 }

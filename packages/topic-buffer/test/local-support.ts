@@ -176,3 +176,10 @@ export async function rejectsWith(promise: Promise<unknown>, code: TopicErrorCod
   }
   return assert.fail(`"${code}" was expected, but it succeeded`);
 }
+
+/** What the nth append of a writer in another process has: known here without being told. */
+export function lengthsOfAppend(append: number): number[] {
+  const chance = chanceOf(append);
+  const count = chance() < 0.1 ? 300 : 1 + Math.floor(chance() * 4);
+  return Array.from({ length: count }, () => Math.floor(chance() * (chance() < 0.1 ? 20_000 : 500)));
+}

@@ -10,7 +10,15 @@ describe("publishing to a buffer and reading from it", () => {
     const range = rangeOfKey("k", 16);
     const epoch = await world.epochOf(range);
     const sender = new Sender(node);
-    sender.send({ lane: 1, open: { topic, range, epoch }, batch: 1, entries: entriesOf([{ key: "k", data: "1" }, { key: "k", data: "2" }]) });
+    sender.send({
+      lane: 1,
+      open: { topic, range, epoch },
+      batch: 1,
+      entries: entriesOf([
+        { key: "k", data: "1" },
+        { key: "k", data: "2" },
+      ]),
+    });
     sender.send({ lane: 1, batch: 2, entries: entriesOf([{ key: "l", data: "3" }]) });
     await world.clock.until(() => sender.acked(1) === 2);
     const runs = sender.runs(1);

@@ -1,4 +1,4 @@
-import { type Txn } from "@x/coord";
+import type { Txn } from "@x/coord";
 import { prefixes, TopicError } from "@x/topic-gateway/protocol";
 import { describe, expect, it } from "vitest";
 import { FakeClock, settled } from "./support/fake-clock.js";
@@ -52,7 +52,8 @@ describe("taking a range over", () => {
     expect(publisher.acked.size).toBe(3);
 
     let go = (): void => {};
-    a.logs.hook = (call) => (call === "append" ? new Promise((resolve) => (go = resolve)) : Promise.resolve());
+    a.logs.hook = (call) =>
+      call === "append" ? new Promise((resolve) => (go = resolve)) : Promise.resolve();
     await publisher.publish(1);
     await publisher.step();
     // The whole process stands still: its own clock too.
@@ -75,7 +76,8 @@ describe("taking a range over", () => {
     const a = await world.startBuffer("a", { clock });
     await clock.until(() => a.node.status().ranges.some(({ phase }) => phase === "open"));
     let go = (): void => {};
-    a.logs.hook = (call) => (call === "appended" ? new Promise((resolve) => (go = resolve)) : Promise.resolve());
+    a.logs.hook = (call) =>
+      call === "appended" ? new Promise((resolve) => (go = resolve)) : Promise.resolve();
     await publisher.publish(2);
     await publisher.step();
     clock.stall(5_000);
@@ -103,7 +105,8 @@ describe("taking a range over", () => {
     await publisher.untilAcked();
     let failures = 1;
     a.logs.hook = async (call) => {
-      if (call === "appended" && failures-- > 0) throw new TopicError("log-failed", "no answer from the disk");
+      if (call === "appended" && failures-- > 0)
+        throw new TopicError("log-failed", "no answer from the disk");
     };
     await publisher.publish(5);
     await publisher.untilAcked();
@@ -112,7 +115,9 @@ describe("taking a range over", () => {
     expect(new Set(segments.map(({ record }) => record.epoch)).size).toBe(1);
     // What failed was in the log all the same, and is readable as the seal says.
     const first = segments[0]!;
-    expect((await readAll(a.node, first.id, first.record.sealed?.lastSequence ?? 0)).length).toBe(first.record.sealed?.lastSequence);
+    expect((await readAll(a.node, first.id, first.record.sealed?.lastSequence ?? 0)).length).toBe(
+      first.record.sealed?.lastSequence,
+    );
     expect(firstOccurrences(await history.check(publisher.acked))).toEqual(numbers(10));
   });
 

@@ -1,4 +1,5 @@
 /** `BufferApi` over the simulated network, both sides. */
+import { setMaxListeners } from "node:events";
 import {
   type BufferApi,
   type BufferConnection,
@@ -56,6 +57,8 @@ export class SimBuffer implements BufferConnection {
     this.#network = network;
     this.#from = from;
     this.#address = address;
+    // Each call listens to it, and there may be any number of them.
+    setMaxListeners(0, this.#closed.signal);
   }
 
   publish(

@@ -1,4 +1,5 @@
 /** `Coord` over the simulated network, both sides. What the client does about lost answers and broken watches is what the etcd adapter does. */
+import { setMaxListeners } from "node:events";
 import {
   type Coord,
   CoordError,
@@ -87,6 +88,8 @@ export class SimCoord implements Coord {
     this.#network = network;
     this.#from = from;
     this.#address = address;
+    // Each call listens to it, and there may be any number of them.
+    setMaxListeners(0, this.#closed.signal);
   }
 
   async clusterId(options: Options = {}): Promise<string> {

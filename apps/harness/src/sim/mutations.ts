@@ -3,9 +3,15 @@ import type { Coord, FileHandle, FileSystem } from "@x/coord";
 import { prefixes, type SegmentLogStore, TopicError } from "@x/topic-gateway/protocol";
 import type { Mutation } from "./programs.js";
 
-export type MutationName = keyof typeof mutations;
+export type MutationName =
+  | "an append to a sealed log succeeds"
+  | "the fence is not looked at"
+  | "logs are not synced"
+  | "commits do not look at the lease"
+  | "commits do not look at the bookmark"
+  | "segments are recorded without a look at the range's lease";
 
-export const mutations = {
+export const mutations: Readonly<Record<MutationName, Mutation>> = {
   /** The writer of a log does not care that it was sealed: what it appended counts as done. */
   "an append to a sealed log succeeds": { logs: (logs) => new LogsWithoutFence(logs) },
   /** The writer of a log does not look whether it was sealed. */
@@ -34,7 +40,7 @@ export const mutations = {
   "segments are recorded without a look at the range's lease": {
     coord: (coord) => withoutCompares(coord, prefixes.rangeLeases),
   },
-} as const satisfies Record<string, Mutation>;
+};
 
 class LogsWithoutFence implements SegmentLogStore {
   readonly id: string;

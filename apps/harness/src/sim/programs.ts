@@ -5,7 +5,7 @@ import { openEmbeddedCoord } from "@x/coord/embedded";
 import { openBuffer } from "@x/topic-buffer";
 import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
 import { TopicClient } from "@x/topic-gateway/client";
-import type { SegmentLogStore } from "@x/topic-gateway/protocol";
+import type { SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
 import type { HistoryRecorder } from "../checker/index.js";
 import { SimBuffer, serveBuffer } from "./buffer-service.js";
 import { SimCoord, serveCoord } from "./coord-service.js";
@@ -66,7 +66,7 @@ export async function openStores(
   fileSystem: FileSystem,
   random: { bytes(count: number): Uint8Array },
   mutation: Mutation = {},
-) {
+): Promise<{ readonly logs: SegmentLogStore; readonly archive: SegmentArchive }> {
   const files = mutation.logFiles?.(fileSystem) ?? fileSystem;
   const own = await openLocalSegmentLog({
     directory: "/logs",

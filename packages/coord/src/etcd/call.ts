@@ -81,6 +81,9 @@ export async function guarded<T>(
   }
 }
 
+/** Not an error that etcd3 or its policies would handle, so it goes straight to the caller. */
+class NotRepeated extends Error {}
+
 /**
  * A gRPC interceptor that makes up for what etcd3 hides of a call:
  * - it can stop the call, which etcd3's promise can't;
@@ -103,11 +106,7 @@ export class Attempt {
         this.#stopped ||
         (this.#call !== undefined && !this.failure?.details.includes("invalid auth token"))
       ) {
-        // Not an error that etcd3 or its policies would handle: it goes straight to the caller.
-        throw new CoordError(
-          "unavailable",
-          `the call failed and was not repeated: ${this.failure?.details ?? "stopped"}`,
-        );
+        throw new NotRepeated("stopped");
       }
       const call = nextCall(options);
       this.#call = call;

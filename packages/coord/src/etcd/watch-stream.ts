@@ -18,7 +18,7 @@ export interface WatchStreamOptions {
   readonly stop: AbortSignal;
 }
 
-/** `lost` ends the stream; everything before `next` was given out by then. */
+/** `lost` ends the stream. */
 export type Taken =
   | { readonly type: "created" }
   | { readonly type: "batch"; readonly batch: WatchBatch }
@@ -29,9 +29,9 @@ type End = { readonly taken: Taken } | { readonly error: unknown };
 type RawStream = Awaited<ReturnType<Etcd3["watchClient"]["watch"]>>;
 
 /**
- * One watch on one gRPC stream of its own, until the stream ends. Reading it slowly is fine: from `queueBytes` on it is not read
- * any more, HTTP/2 stops the server's sending, and etcd lets the watch catch up from its
- * database later, if that part of the history was not compacted meanwhile.
+ * One watch on one gRPC stream of its own, until the stream ends. Reading it slowly is fine: from `queueBytes` on it is
+ * not read any more, HTTP/2 stops the server's sending, and etcd lets the watch catch up from its database later, if that
+ * part of the history was not compacted meanwhile.
  */
 export class WatchStream {
   readonly #scope: CallScope;
@@ -87,8 +87,9 @@ export class WatchStream {
     this.#awaitTick(true);
   }
 
-  /** The first revision that was not told yet. */
+  /** Where to go on after this stream: everything before it was given out by `take`. */
   get next(): bigint {
+    for (const item of this.#items) if (item.type === "batch") return item.batch.revision;
     return this.#state.next;
   }
 
@@ -172,8 +173,8 @@ export class WatchStream {
     this.#cancelTimer();
     this.#options.stop.removeEventListener("abort", this.#onStop);
     this.#wake?.();
-    // Cancelling a stream that is still writable makes etcd3 close all its channels to that host, which fails calls of others
-    // that wait for a connection. Wanted only if the connection seems dead: else a new stream would be put on the same one.
+    // Cancelling a stream that is still writable makes etcd3 close all its channels to that host, which fails calls of
+    // others that wait for a connection. Wanted only if the connection seems dead: a new stream would be put on it again.
     if (!this.#suspect) this.#raw.end();
     this.#raw.cancel();
   }
@@ -205,9 +206,9 @@ export class WatchStream {
   }
 
   /**
-   * Asks how far the watch is, and for a second watch on a range that ends before it begins. etcd does not answer the first
-   * while the watch catches up, nor while it waits for a revision that is not there yet, which is how every
-   * watch of new changes begins (progressIfSync in watchable_store.go). The second is always refused at once, and costs nothing.
+   * Asks how far the watch is, and for a second watch on a range that ends before it begins. etcd does not answer the
+   * first while the watch catches up, nor while it waits for a revision that is not there yet, which is how every watch of
+   * new changes begins (progressIfSync in watchable_store.go). The second is always refused at once, and costs nothing.
    */
   #probe(): void {
     this.#raw.write({ progress_request: {} });

@@ -2,10 +2,13 @@ import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUna
 import { toServiceError } from "./status.js";
 
 /** The requests of a call. Reading the next one lets the client send on. Ends when the client ends its side or goes away. */
-export async function* requestsOf<Request, Response>(call: ServerDuplexStream<Request, Response>): AsyncGenerator<Request> {
+export async function* requestsOf<Request, Response>(
+  call: ServerDuplexStream<Request, Response>,
+): AsyncGenerator<Request> {
   try {
     // By default the iterator destroys the stream behind its last request, and with it the answers that are still to come.
-    for await (const request of call.iterator({ destroyOnReturn: false }) as AsyncIterable<Request>) yield request;
+    for await (const request of call.iterator({ destroyOnReturn: false }) as AsyncIterable<Request>)
+      yield request;
   } catch (error) {
     // A client that goes away in the middle shows as an error of the stream; nobody is left to be told.
     if (!call.cancelled) throw error;

@@ -2,7 +2,13 @@
  * The two messages of the hot path, by hand: the generated code copies bytes once more in each direction. A test holds both to
  * the same wire.
  */
-import { TopicError, type FrameChunk, hashRangeFromWire, type PublishBatch, type PublishReply } from "@x/topic-gateway/protocol";
+import {
+  type FrameChunk,
+  hashRangeFromWire,
+  type PublishBatch,
+  type PublishReply,
+  TopicError,
+} from "@x/topic-gateway/protocol";
 import { topics } from "@x/topic-gateway/wire";
 
 /** `entries` is a view of the bytes that came in. @throws TopicError "invalid-argument", "invalid-hash-range" */

@@ -68,7 +68,10 @@ export class NtailAppend {
   }
 
   /** Answers, in the order in which they come to be. Ends when the requests have ended and all are answered. */
-  async *run(requests: AsyncIterable<ntail.AppendRequest>, signal: AbortSignal): AsyncGenerator<ntail.AppendResponse> {
+  async *run(
+    requests: AsyncIterable<ntail.AppendRequest>,
+    signal: AbortSignal,
+  ): AsyncGenerator<ntail.AppendResponse> {
     void this.#readRequests(requests);
     void this.#readReplies(signal);
     try {
@@ -133,7 +136,15 @@ export class NtailAppend {
     }
     const held = this.#buffer.status().ranges.find((one) => one.topic === topic && inRange(hash, one.range));
     if (!held) throw new TopicError("not-owner", `the range of the key is not held by ${this.#buffer.id}`);
-    const lane: Lane = { number: this.#nextLane, held, batch: 0, parts: [], bytes: 0, waiting: [], forming: [] };
+    const lane: Lane = {
+      number: this.#nextLane,
+      held,
+      batch: 0,
+      parts: [],
+      bytes: 0,
+      waiting: [],
+      forming: [],
+    };
     this.#nextLane += 1;
     this.#lanes.set(`${topic}/${formatHashRange(held.range)}`, lane);
     this.#byNumber.set(lane.number, lane);
@@ -216,8 +227,12 @@ export class NtailAppend {
   }
 }
 
-function* idsOf(runs: readonly { time: bigint; sequence: number; count: number }[], rangeFrom: number): Generator<string, undefined> {
+function* idsOf(
+  runs: readonly { time: bigint; sequence: number; count: number }[],
+  rangeFrom: number,
+): Generator<string, undefined> {
   for (const { time, sequence, count } of runs) {
-    for (let i = 0; i < count; i++) yield formatMessageId({ time: time + BigInt(i), sequence: sequence + i, rangeFrom });
+    for (let i = 0; i < count; i++)
+      yield formatMessageId({ time: time + BigInt(i), sequence: sequence + i, rangeFrom });
   }
 }

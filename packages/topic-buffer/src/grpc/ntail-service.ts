@@ -9,8 +9,8 @@ import {
   parseMessageId,
   parseTopicName,
   type SegmentId,
-  ticksOfMicros,
   TopicError,
+  ticksOfMicros,
 } from "@x/topic-gateway/protocol";
 import type { ntail } from "@x/topic-gateway/wire";
 import type { BufferNode } from "../node.js";
@@ -28,9 +28,13 @@ export function ntailHandlers(buffer: () => BufferNode, wallMs: () => number): n
     },
     poll: unary((request, signal) => poll(buffer(), request, signal)),
     get: unary(async ({ topic, key, fromTime }, signal) => {
-      const found = await buffer().get(topic, key, { signal, fromTime: fromTime > 0n ? ticksOfMicros(fromTime) : 0n });
+      const found = await buffer().get(topic, key, {
+        signal,
+        fromTime: fromTime > 0n ? ticksOfMicros(fromTime) : 0n,
+      });
       const [message] = found ? messagesInFrames(found.frame) : [];
-      if (!found || !message) throw new TopicError("message-not-found", `no message of that key is in "${topic}" here`);
+      if (!found || !message)
+        throw new TopicError("message-not-found", `no message of that key is in "${topic}" here`);
       const { time, sequence } = message;
       const msgId = formatMessageId({ time, sequence, rangeFrom: found.segment.range.from });
       return { msgId, data: Buffer.from(decodeBody(message.body).data) };
@@ -48,7 +52,11 @@ async function* appendTo(
 }
 
 /** What is there now, without waiting. `from_time` leaves out older messages; it is the time of a UUID, as in the address. */
-async function poll(buffer: BufferNode, request: ntail.PollRequest, signal: AbortSignal): Promise<ntail.PollResponse> {
+async function poll(
+  buffer: BufferNode,
+  request: ntail.PollRequest,
+  signal: AbortSignal,
+): Promise<ntail.PollResponse> {
   const segment = segmentOf(request.addr);
   let fromSequence = sequenceAfter(request.bookmark, segment);
   const parts: Buffer[] = [];

@@ -47,14 +47,17 @@ export async function createBufferServer(options: BufferServerOptions): Promise<
   });
   server.addService(topicsService, topicsHandlers(current));
   server.addService(ntail.BufferServiceService, ntailHandlers(current, clock.wallMs));
-  const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "NOT_SERVING" as const])));
+  const health = new HealthImplementation(
+    Object.fromEntries(SERVICES.map((name) => [name, "NOT_SERVING" as const])),
+  );
   health.addToServer(server);
   const setHealth = (serving: boolean): void => {
     for (const name of SERVICES) health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
   };
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentials, (cause, bound) => {
-      if (cause) reject(new TopicError("unavailable", `can't listen on ${address}: ${cause.message}`, { cause }));
+      if (cause)
+        reject(new TopicError("unavailable", `can't listen on ${address}: ${cause.message}`, { cause }));
       else resolve(bound);
     });
   });

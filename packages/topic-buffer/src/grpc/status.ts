@@ -30,5 +30,9 @@ export function toServiceError(error: unknown): { code: status; details: string;
   const metadata = new Metadata();
   const ours = error instanceof TopicError;
   if (ours) metadata.set("x-error-code", error.code);
-  return { code: statusOf(error), details: ours ? error.message : "an internal error of the buffer", metadata };
+  return {
+    code: statusOf(error),
+    details: ours ? error.message : "an internal error of the buffer",
+    metadata,
+  };
 }

@@ -1,11 +1,15 @@
 /** `x.topics.v1.BufferService` over a buffer. */
-import type { handleBidiStreamingCall, handleServerStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import {
   type FrameChunk,
   hashRangeFromWire,
-  parseTopicName,
   type PublishBatch,
   type PublishReply,
+  parseTopicName,
   type SegmentId,
   TopicError,
 } from "@x/topic-gateway/protocol";
@@ -38,7 +42,9 @@ function decodeLeniently(bytes: Buffer): PublishBatch | TopicError {
     return decodePublishRequest(bytes);
   } catch (error) {
     if (error instanceof TopicError) return error;
-    return new TopicError("invalid-argument", "a request is no protobuf message of its kind", { cause: error });
+    return new TopicError("invalid-argument", "a request is no protobuf message of its kind", {
+      cause: error,
+    });
   }
 }
 

@@ -61,7 +61,10 @@ export class FaultyCoord implements Coord {
     this.#check();
     const fault = this.onTxn(txn);
     if (fault === "not-done") throw new CoordError("unavailable", "was not done");
-    if (fault === "silence") return new Promise((_, reject) => options?.signal?.addEventListener("abort", () => reject(options.signal?.reason)));
+    if (fault === "silence")
+      return new Promise((_, reject) =>
+        options?.signal?.addEventListener("abort", () => reject(options.signal?.reason)),
+      );
     const result = await this.#coord.txn(txn, options);
     if (fault === "no-answer") throw new CoordError("unavailable", "was done, but nobody says so");
     this.#check();

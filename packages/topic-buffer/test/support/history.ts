@@ -34,7 +34,10 @@ export class History {
 
   async #run(): Promise<void> {
     try {
-      for await (const batch of this.#world.coord.watch({ prefix: prefixes.segments }, { fromRevision: 1n, signal: this.#stop.signal })) {
+      for await (const batch of this.#world.coord.watch(
+        { prefix: prefixes.segments },
+        { fromRevision: 1n, signal: this.#stop.signal },
+      )) {
         for (const event of batch.events) {
           if (event.type !== "put") continue;
           const parsed = parseKey(event.kv.key);
@@ -44,10 +47,18 @@ export class History {
           const sealed = record.state !== "open";
           if (!known) {
             if (sealed) this.faults.push(`${event.kv.key} was never open`);
-            this.#segments.set(event.kv.key, { id: parsed.segment, created: batch.revision, record, sealedAt: undefined });
+            this.#segments.set(event.kv.key, {
+              id: parsed.segment,
+              created: batch.revision,
+              record,
+              sealedAt: undefined,
+            });
             continue;
           }
-          if (known.sealedAt !== undefined && JSON.stringify(text(known.record.sealed)) !== JSON.stringify(text(record.sealed)))
+          if (
+            known.sealedAt !== undefined &&
+            JSON.stringify(text(known.record.sealed)) !== JSON.stringify(text(record.sealed))
+          )
             this.faults.push(`the end of ${event.kv.key} changed`);
           if (sealed) known.sealedAt ??= batch.revision;
           known.record = record;
@@ -69,11 +80,15 @@ export class History {
     for (const one of all) {
       const name = segmentName(one.id);
       for (const before of all) {
-        if (before === one || before.created > one.created || !rangesOverlap(before.id.range, one.id.range)) continue;
-        if (before.sealedAt === undefined || before.sealedAt > one.created) this.faults.push(`${name} was created before ${segmentName(before.id)} was sealed`);
-        if (!this.#isAncestor(segmentName(before.id), one)) this.faults.push(`${segmentName(before.id)} is not before ${name}`);
+        if (before === one || before.created > one.created || !rangesOverlap(before.id.range, one.id.range))
+          continue;
+        if (before.sealedAt === undefined || before.sealedAt > one.created)
+          this.faults.push(`${name} was created before ${segmentName(before.id)} was sealed`);
+        if (!this.#isAncestor(segmentName(before.id), one))
+          this.faults.push(`${segmentName(before.id)} is not before ${name}`);
         const last = before.record.sealed?.lastTime ?? 0n;
-        if (one.id.startTime <= last) this.faults.push(`${name} starts before the end of ${segmentName(before.id)}`);
+        if (one.id.startTime <= last)
+          this.faults.push(`${name} starts before the end of ${segmentName(before.id)}`);
       }
       const { record } = one;
       const lastSequence = record.sealed?.lastSequence ?? Number.MAX_SAFE_INTEGER;
@@ -86,7 +101,8 @@ export class History {
       for await (const chunk of source) {
         for (const frame of messagesInFrames(chunk.frames)) {
           sequence += 1;
-          if (frame.sequence !== sequence) this.faults.push(`${name} has ${frame.sequence} where ${sequence} should be`);
+          if (frame.sequence !== sequence)
+            this.faults.push(`${name} has ${frame.sequence} where ${sequence} should be`);
           if (frame.time <= time) this.faults.push(`times in ${name} do not rise at ${sequence}`);
           time = frame.time;
           const data = Buffer.from(decodeBody(frame.body).data).toString();
@@ -94,7 +110,8 @@ export class History {
           order.push(data);
         }
       }
-      if (record.sealed && record.sealed.lastSequence !== sequence) this.faults.push(`${name} has ${sequence} of ${record.sealed.lastSequence} messages`);
+      if (record.sealed && record.sealed.lastSequence !== sequence)
+        this.faults.push(`${name} has ${sequence} of ${record.sealed.lastSequence} messages`);
     }
     for (const [time, data] of acked) {
       if (byTime.get(time) !== data) this.faults.push(`the acknowledged message ${data} is not at ${time}`);
@@ -106,7 +123,9 @@ export class History {
   #isAncestor(name: string, of: Told): boolean {
     return of.record.predecessors.some((before) => {
       if (before === name) return true;
-      const next = [...this.#segments.values()].find(({ id }) => segmentName(id) === before && id.topic === of.id.topic);
+      const next = [...this.#segments.values()].find(
+        ({ id }) => segmentName(id) === before && id.topic === of.id.topic,
+      );
       return next !== undefined && this.#isAncestor(name, next);
     });
   }

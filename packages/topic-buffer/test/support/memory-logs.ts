@@ -3,8 +3,8 @@ import {
   type FrameChain,
   type FrameChunk,
   frameLinks,
-  readFrame,
   type ReadLogOptions,
+  readFrame,
   type SegmentArchive,
   type SegmentEnd,
   type SegmentLogStore,
@@ -72,7 +72,12 @@ export class MemoryLogs implements SegmentLogStore {
     for (const { at, frame } of framesOf(log.bytes)) {
       if (!chain) {
         const links = frameLinks(log.bytes, at);
-        chain = { nonce: Uint8Array.from(links.nonce), checksum: links.checksum, lastSequence: 0, lastTime: frame.time };
+        chain = {
+          nonce: Uint8Array.from(links.nonce),
+          checksum: links.checksum,
+          lastSequence: 0,
+          lastTime: frame.time,
+        };
       } else if (!continueChain(chain, log.bytes, at, frame)) {
         throw new TopicError("corrupt", `${name} does not continue at ${at}`);
       }
@@ -81,7 +86,10 @@ export class MemoryLogs implements SegmentLogStore {
     return end;
   }
 
-  async *read(name: string, { fromSequence = 1, lastSequence, signal }: ReadLogOptions): AsyncGenerator<FrameChunk> {
+  async *read(
+    name: string,
+    { fromSequence = 1, lastSequence, signal }: ReadLogOptions,
+  ): AsyncGenerator<FrameChunk> {
     await this.#call("read", name);
     const { bytes } = this.#log(name);
     for (const { at, frame } of framesOf(bytes)) {
@@ -109,7 +117,9 @@ export class MemoryLogs implements SegmentLogStore {
   }
 }
 
-function* framesOf(bytes: Buffer): Generator<{ at: number; frame: Exclude<ReturnType<typeof readFrame>, string> }> {
+function* framesOf(
+  bytes: Buffer,
+): Generator<{ at: number; frame: Exclude<ReturnType<typeof readFrame>, string> }> {
   for (let at = 0; at < bytes.length; ) {
     const frame = readFrame(bytes, at);
     if (typeof frame === "string") throw new TopicError("corrupt", `no frame at ${at}`);
@@ -136,7 +146,8 @@ export class MemoryArchive implements SegmentArchive {
       sequence += chunk.count;
       parts.push(Buffer.from(chunk.frames));
     }
-    if (sequence !== lastSequence) throw new TopicError("corrupt", `${sequence} of ${lastSequence} messages to archive`);
+    if (sequence !== lastSequence)
+      throw new TopicError("corrupt", `${sequence} of ${lastSequence} messages to archive`);
     this.segments.set(name, Buffer.concat(parts));
   }
 

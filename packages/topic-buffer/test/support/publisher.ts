@@ -80,7 +80,8 @@ export class Publisher {
     for (const run of lane.sender.runs(1).slice(lane.seen)) {
       for (let i = 0; i < run.count; i++) {
         const data = lane.sent.shift();
-        if (data === undefined || data !== this.#unacked.shift()) throw new Error("acknowledged what was not sent");
+        if (data === undefined || data !== this.#unacked.shift())
+          throw new Error("acknowledged what was not sent");
         this.acked.set(run.time + BigInt(i), data);
       }
     }
@@ -103,7 +104,8 @@ export class Publisher {
     for (let waited = 0; ; waited += 20) {
       await this.step();
       if (this.#unacked.length === 0) return;
-      if (waited >= withinMs) throw new Error(`${this.#unacked.length} messages were not acknowledged in ${withinMs} ms`);
+      if (waited >= withinMs)
+        throw new Error(`${this.#unacked.length} messages were not acknowledged in ${withinMs} ms`);
       await this.#world.clock.advance(20);
     }
   }

@@ -1,5 +1,5 @@
+import { type EmbeddedCoord, openEmbeddedCoord } from "@x/coord/embedded";
 import { murmur3Mod } from "@x/space";
-import { openEmbeddedCoord, type EmbeddedCoord } from "@x/coord/embedded";
 import {
   type BufferApi,
   type Clock,
@@ -11,11 +11,11 @@ import {
   type HashRange,
   type IdRun,
   messagesInFrames,
+  type PublishBatch,
+  type PublishReply,
   parseKey,
   parseTopicName,
   prefixes,
-  type PublishBatch,
-  type PublishReply,
   type Random,
   rangeLeaseKey,
   rangeOfHash,
@@ -27,8 +27,8 @@ import {
 import { type BufferEvent, type BufferNode, type BufferOptions, openBuffer } from "../../src/index.js";
 import { FakeClock, settled } from "./fake-clock.js";
 import { FaultyCoord } from "./faulty-coord.js";
-import { MemoryArchive, MemoryLogDisk, MemoryLogs } from "./memory-logs.js";
 import { MemoryFiles } from "./memory-files.js";
+import { MemoryArchive, MemoryLogDisk, MemoryLogs } from "./memory-logs.js";
 
 export const topic: TopicName = parseTopicName("orders");
 
@@ -77,7 +77,12 @@ export class World implements AsyncDisposable {
       setTimer: (ms, callback) => (holder.world as World).clock.setTimer(ms, callback),
     };
     const files = new MemoryFiles();
-    const coord = await openEmbeddedCoord({ directory: "/coord", clock: lateClock, fileSystem: files, randomBytes: seededRandom(7).bytes });
+    const coord = await openEmbeddedCoord({
+      directory: "/coord",
+      clock: lateClock,
+      fileSystem: files,
+      randomBytes: seededRandom(7).bytes,
+    });
     holder.world = new World(coord);
     return holder.world;
   }
@@ -89,7 +94,10 @@ export class World implements AsyncDisposable {
   }
 
   /** A buffer that is registered; its ranges come with time. */
-  async startBuffer(id: string, options: Partial<BufferOptions> & { readonly clock?: Clock } = {}): Promise<TestBuffer> {
+  async startBuffer(
+    id: string,
+    options: Partial<BufferOptions> & { readonly clock?: Clock } = {},
+  ): Promise<TestBuffer> {
     const coord = new FaultyCoord(this.coord);
     const logs = new MemoryLogs(this.disk);
     const events: BufferEvent[] = [];
@@ -135,12 +143,19 @@ export class World implements AsyncDisposable {
     });
   }
 
-  async segments(name: string = topic): Promise<{ id: SegmentId; record: SegmentRecord; created: bigint; modified: bigint }[]> {
+  async segments(
+    name: string = topic,
+  ): Promise<{ id: SegmentId; record: SegmentRecord; created: bigint; modified: bigint }[]> {
     const { kvs } = await this.coord.get({ prefix: `${prefixes.segments}${name}/` });
     return kvs.map((kv) => {
       const parsed = parseKey(kv.key);
       if (parsed?.kind !== "segment") throw new Error(kv.key);
-      return { id: parsed.segment, record: decodeSegment(kv.value), created: kv.createRevision, modified: kv.modRevision };
+      return {
+        id: parsed.segment,
+        record: decodeSegment(kv.value),
+        created: kv.createRevision,
+        modified: kv.modRevision,
+      };
     });
   }
 
@@ -207,7 +222,8 @@ export class Sender {
 
   async #run(buffer: BufferApi): Promise<void> {
     try {
-      for await (const reply of buffer.publish(this.#input(), { signal: this.#stop.signal })) this.replies.push(reply);
+      for await (const reply of buffer.publish(this.#input(), { signal: this.#stop.signal }))
+        this.replies.push(reply);
     } catch (error) {
       this.failure = error;
     }

@@ -103,10 +103,11 @@ class Tail {
   #startReaders(): void {
     const { cache } = this.#context;
     if (this.#stop.signal.aborted) return;
-    if (cache.failure !== undefined) return this.fail(cache.failure);
     const topic = cache.state.topic(this.#topic);
-    if (!topic)
-      return this.fail(new TopicError("topic-not-found", `there is no topic "${this.#topic}" any more`));
+    if (cache.failure !== undefined || !topic) {
+      this.fail(cache.failure ?? new TopicError("topic-not-found", `there is no topic "${this.#topic}" any more`));
+      return;
+    }
     for (const segment of progressOf(topic, this.#view, { eligibleOnly: true })) {
       if (this.#readers.has(segment.name)) continue;
       this.#readers.set(

@@ -219,7 +219,7 @@ export class SubscribeWorld implements AsyncDisposable {
 
   async process(options: { readonly archive?: boolean } = {}): Promise<FakeProcess> {
     let process: FakeProcess | undefined;
-    const coord = through(this.coord, () => process?.weather() ?? "fine");
+    const coord = through(this.coord, this.clock, () => process?.weather() ?? "fine");
     const cache = await StateCache.open(coord, { clock: this.clock });
     const connections = new Connections((address) => this.buffer(address).connect(), cache);
     const runtime = {
@@ -368,7 +368,7 @@ export class SubscribeWorld implements AsyncDisposable {
 }
 
 /** A store behind a bad connection. */
-function through(inner: Coord, weather: () => Weather): Coord {
+function through(inner: Coord, clock: FakeClock, weather: () => Weather): Coord {
   const call = async <T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> => {
     signal?.throwIfAborted();
     const now = weather();
@@ -389,7 +389,15 @@ function through(inner: Coord, weather: () => Weather): Coord {
     grantLease: (ttlMs, options) => call(options?.signal, () => inner.grantLease(ttlMs, options)),
     keepAlive: (id, options) => call(options?.signal, () => inner.keepAlive(id, options)),
     revokeLease: (id, options) => call(options?.signal, () => inner.revokeLease(id, options)),
-    watch: (selector, options) => inner.watch(selector, options),
+    async *watch(selector, options) {
+      for await (const batch of inner.watch(selector, options)) {
+        // What happened meanwhile is told late, as it is when a connection is back.
+        while (weather() === "hangs" && !options?.signal?.aborted) {
+          await new Promise<void>((resolve) => clock.setTimer(50, resolve));
+        }
+        yield batch;
+      }
+    },
     close: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

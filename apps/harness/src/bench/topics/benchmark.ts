@@ -60,6 +60,7 @@ class TopicsRun {
   readonly #notes: string[] = [];
   readonly #stops: (() => Promise<void>)[] = [];
   readonly #contenders: Contender[] = [];
+  readonly #failures = new Set<string>();
   #failed = false;
   #topics = 0;
 
@@ -97,7 +98,8 @@ class TopicsRun {
     for (const name of systemNames) {
       const missing = whyMissing(name);
       if (missing !== undefined) {
-        this.#note(name, `not measured: ${missing}`, "a failure");
+        this.#note(name, `not measured: ${missing}`);
+        this.#failed = true;
         continue;
       }
       say(`starting ${labelOf(name)}`);
@@ -215,7 +217,7 @@ class TopicsRun {
           if (answer.p50Ms !== undefined) p50(system.name, answer.p50Ms);
           if (answer.p99Ms !== undefined) p99(system.name, answer.p99Ms);
           const delivered = answer.deliveredPerSecond ?? 0;
-          // Shorter windows end with too much on its way to tell.
+          // In shorter windows too much is on its way at the end to tell.
           if (!this.#context.quick && delivered < 0.9 * rate) saturated.set(system.name, delivered);
         });
       }
@@ -243,8 +245,13 @@ class TopicsRun {
       } catch (error) {
         this.#context.signal.throwIfAborted();
         this.#context.say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+        this.#failed = true;
+        const { name } = contender.system;
+        // Of many windows that fail alike, one is told.
+        if (this.#failures.has(`${name} ${part}`)) continue;
+        this.#failures.add(`${name} ${part}`);
         const what = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0];
-        this.#note(contender.system.name, `failed in "${part}": ${what}`, "a failure");
+        this.#note(name, `failed in "${part}": ${what}`);
       }
     }
   }
@@ -258,9 +265,7 @@ class TopicsRun {
     return only === undefined || `${size.label}: ${part}`.includes(only);
   }
 
-  #note(name: SystemName, what: string, kind?: "a failure"): void {
-    const note = `${labelOf(name)} ${what}`;
-    if (!this.#notes.includes(note)) this.#notes.push(note);
-    if (kind !== undefined) this.#failed = true;
+  #note(name: SystemName, what: string): void {
+    this.#notes.push(`${labelOf(name)} ${what}`);
   }
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Answer, Command, Reply } from "./commands.js";
 import type { SystemAddress } from "./drivers.js";
 
-const program = fileURLToPath(new URL("client-main.js", import.meta.url));
+const program = fileURLToPath(new URL("./client-main.js", import.meta.url));
 /** What is slower than this hangs. The longest load has its own time on top. */
 const PATIENCE_MS = 30_000;
 

@@ -3,51 +3,50 @@ import { percentile } from "../stats.js";
 import type { Answer, Load, Window } from "./commands.js";
 import type { Driver } from "./driver.js";
 
-/** Runs a load that sends again when it is answered, and counts what is acknowledged within the window. */
+/** Publishes, and counts or times what is acknowledged. */
 export async function runLoad(driver: Driver, load: Load, window: Window): Promise<Answer> {
   switch (load.type) {
     case "publish": {
       const data = payload(load.bytes);
-      return await closedLoop(window, load.inFlight, 1, () => driver.publish(data));
+      return await closedLoop(window.countedMs, load.inFlight, 1, () => driver.publish(data));
     }
     case "publish-batches": {
       const batch = Array.from({ length: load.batch }, () => payload(load.bytes));
-      return await closedLoop(window, load.inFlight, load.batch, () => driver.publishBatch(batch));
+      return await closedLoop(window.countedMs, load.inFlight, load.batch, () => driver.publishBatch(batch));
     }
     case "one-at-a-time":
       return await oneAtATime(driver, load.bytes, window);
   }
 }
 
+/**
+ * Sends again whenever something is answered. The time ends when the last answer is there: some systems answer in bursts
+ * of all that was on its way, which a window of fixed length would miss or count in full.
+ */
 async function closedLoop(
-  { warmUpMs, countedMs }: Window,
+  forMs: number,
   inFlight: number,
   each: number,
   send: () => Promise<unknown>,
 ): Promise<Answer> {
   let done = 0;
-  let stopping = false;
+  let failed = false;
+  const startedMs = performance.now();
+  const endMs = startedMs + forMs;
   const worker = async (): Promise<void> => {
-    while (!stopping) {
+    while (!failed && performance.now() < endMs) {
       await send();
       done += each;
     }
   };
-  const workers = Promise.all(Array.from({ length: inFlight }, worker));
-  // A failure must end the wait for the window as well.
-  const measured = (async (): Promise<number> => {
-    await sleep(warmUpMs);
-    const [startedMs, before] = [performance.now(), done];
-    await sleep(countedMs);
-    return ((done - before) * 1000) / (performance.now() - startedMs);
-  })();
+  const workers = Array.from({ length: inFlight }, worker);
   try {
-    const perSecond = await Promise.race([measured, workers.then(() => measured)]);
-    return { perSecond };
+    await Promise.all(workers);
   } finally {
-    stopping = true;
-    await workers;
+    failed = true;
+    await Promise.allSettled(workers);
   }
+  return { perSecond: (done * 1000) / (performance.now() - startedMs), count: done };
 }
 
 async function oneAtATime(driver: Driver, bytes: number, { warmUpMs, countedMs }: Window): Promise<Answer> {
@@ -95,16 +94,20 @@ export async function consume(driver: Driver, available: number, withinMs: numbe
   return { perSecond: ((total - first) * 1000) / (performance.now() - startedMs), count: total };
 }
 
-/** The offered load never waits for answers, up to this many unanswered messages: a system that is that far behind is saturated. */
+/** The offered load never waits for answers, up to this many unanswered messages: a system that is so far behind is saturated. */
 const MOST_OUTSTANDING = 5_000;
 /** How long the messages of a window may take to arrive after its end. */
-const LATEST_MS = 3_000;
+const LATEST_MS = 8_000;
 
 /** A live consumer and the open loop that feeds it. Times are of one clock: both are in this process. */
 export class LiveLoad implements AsyncDisposable {
   readonly #driver: Driver;
   #consumer: AsyncDisposable | undefined;
   #onDelivered: (sentMs: number) => void = () => {};
+  #sent = 0;
+  #delivered = 0;
+  #outstanding = 0;
+  #failure: unknown;
 
   constructor(driver: Driver) {
     this.#driver = driver;
@@ -112,59 +115,41 @@ export class LiveLoad implements AsyncDisposable {
 
   async open(): Promise<void> {
     this.#consumer = await this.#driver.openLive((data) => {
+      this.#delivered += 1;
       this.#onDelivered(Buffer.from(data.buffer, data.byteOffset, 8).readDoubleLE(0));
     });
   }
 
   /** Publishes at a steady pace, whatever comes back, and tells how long each message took from the call of `publish` to the consumer. */
   async run(perSecond: number, bytes: number, { warmUpMs, countedMs }: Window): Promise<Answer> {
+    await this.#quiet();
     const startedMs = performance.now();
     const countFromMs = startedMs + warmUpMs;
     const endMs = countFromMs + countedMs;
     const samples: number[] = [];
-    let delivered = 0;
     let lastDeliveredMs = endMs;
     this.#onDelivered = (sentMs) => {
-      if (sentMs < startedMs) return;
-      delivered += 1;
       lastDeliveredMs = performance.now();
       if (sentMs >= countFromMs) samples.push(lastDeliveredMs - sentMs);
     };
     const template = payload(bytes);
     let offered = 0;
-    let sent = 0;
-    let outstanding = 0;
-    let failure: unknown;
     for (let nowMs = startedMs; nowMs < endMs; nowMs = performance.now()) {
       const due = Math.floor(((nowMs - startedMs) * perSecond) / 1000);
       for (; offered < due; offered++) {
-        if (outstanding >= MOST_OUTSTANDING) continue;
-        const data = Buffer.from(template);
-        data.writeDoubleLE(performance.now(), 0);
-        sent += 1;
-        outstanding += 1;
-        this.#driver.publish(data).then(
-          () => {
-            outstanding -= 1;
-          },
-          (error) => {
-            outstanding -= 1;
-            failure ??= error;
-          },
-        );
+        if (this.#outstanding < MOST_OUTSTANDING) this.#send(template);
       }
       await sleep(1);
-      if (failure !== undefined) throw failure;
     }
-    const giveUpMs = endMs + LATEST_MS;
-    while ((delivered < sent || outstanding > 0) && performance.now() < giveUpMs) await sleep(5);
-    if (samples.length === 0)
-      throw new Error(`nothing of ${sent} messages was delivered within ${LATEST_MS} ms`);
-    const countedSeconds = (Math.max(lastDeliveredMs, endMs) - countFromMs) / 1000;
+    await this.#quiet();
+    this.#onDelivered = () => {};
+    const deliveredPerSecond = (samples.length * 1000) / (Math.max(lastDeliveredMs, endMs) - countFromMs);
+    // Nothing of this window was even taken: it is saturated, and has no latencies.
+    if (samples.length === 0) return { deliveredPerSecond };
     return {
       p50Ms: percentile(samples, 0.5),
       p99Ms: percentile(samples, 0.99),
-      deliveredPerSecond: samples.length / countedSeconds,
+      deliveredPerSecond,
       count: samples.length,
     };
   }
@@ -172,6 +157,35 @@ export class LiveLoad implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#consumer?.[Symbol.asyncDispose]();
     this.#consumer = undefined;
+  }
+
+  #send(template: Buffer): void {
+    const data = Buffer.from(template);
+    data.writeDoubleLE(performance.now(), 0);
+    this.#sent += 1;
+    this.#outstanding += 1;
+    this.#driver.publish(data).then(
+      () => {
+        this.#outstanding -= 1;
+      },
+      (error: unknown) => {
+        this.#outstanding -= 1;
+        this.#failure ??= error;
+      },
+    );
+  }
+
+  /** Until everything is answered and delivered. */
+  async #quiet(): Promise<void> {
+    const giveUpMs = performance.now() + LATEST_MS;
+    while (this.#delivered < this.#sent || this.#outstanding > 0) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (performance.now() > giveUpMs) {
+        const what = `${this.#delivered} of ${this.#sent} messages were delivered, ${this.#outstanding} not acknowledged`;
+        throw new Error(`${what}, ${LATEST_MS} ms after the last was sent`);
+      }
+      await sleep(5);
+    }
   }
 }
 

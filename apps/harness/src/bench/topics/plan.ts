@@ -18,14 +18,14 @@ export interface Timing {
 }
 
 export const fullTiming: Timing = {
-  windows: 3,
+  windows: 5,
   uncounted: 1,
-  load: { warmUpMs: 200, countedMs: 800 },
-  alone: { warmUpMs: 200, countedMs: 700 },
-  consumeMs: 800,
+  load: { warmUpMs: 0, countedMs: 600 },
+  alone: { warmUpMs: 100, countedMs: 400 },
+  consumeMs: 600,
   fillCount: 150_000,
-  fillMs: 3_000,
-  live: { warmUpMs: 300, countedMs: 1_000 },
+  fillMs: 2_000,
+  live: { warmUpMs: 200, countedMs: 800 },
   memoryCount: 20_000,
 };
 
@@ -33,7 +33,7 @@ export const fullTiming: Timing = {
 export const quickTiming: Timing = {
   windows: 1,
   uncounted: 0,
-  load: { warmUpMs: 20, countedMs: 100 },
+  load: { warmUpMs: 0, countedMs: 100 },
   alone: { warmUpMs: 20, countedMs: 100 },
   consumeMs: 100,
   fillCount: 2_000,

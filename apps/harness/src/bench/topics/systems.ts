@@ -46,9 +46,8 @@ const IN_FLIGHT = "1,000 publishes in flight, or 16 batches of 64";
 const RANGE_SIZE_FACTOR = 16;
 const BUFFERS = 1;
 
-const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const gatewayProgram = here("../../../../gateway/dist/main.js");
-const rawLogProgram = here("../raw-log.js");
+const gatewayProgram = fileURLToPath(new URL("../../../../gateway/dist/main.js", import.meta.url));
+const rawLogProgram = fileURLToPath(new URL("../raw-log.js", import.meta.url));
 
 /** In the order in which they take turns. */
 const kinds: Readonly<Record<SystemName, Kind>> = {
@@ -186,6 +185,6 @@ async function versionOf(program: string): Promise<string> {
 /** Of the dependency as installed. */
 async function packageVersion(name: string): Promise<string> {
   // Their exports hide package.json, so it is found by its folder.
-  const manifest = here(`../../../node_modules/${name}/package.json`);
+  const manifest = new URL(`../../../node_modules/${name}/package.json`, import.meta.url);
   return (JSON.parse(await readFile(manifest, "utf8")) as { readonly version: string }).version;
 }

@@ -1,0 +1,3 @@
+import { testSeeds } from "./sim-seeds.js";
+
+testSeeds(91, 110);
