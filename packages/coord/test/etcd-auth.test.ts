@@ -7,7 +7,16 @@ import {
   startEtcd,
 } from "../../../apps/harness/src/servers/index.js";
 import { etcdCoord } from "../src/etcd.js";
-import { FaultyProxy, iterate, portOf, put, revisionsOf, take } from "./etcd-support.js";
+import {
+  FaultyProxy,
+  iterate,
+  portOf,
+  put,
+  revisionsOf,
+  take,
+  watchMessagesSent,
+  watchStreamsOpened,
+} from "./etcd-support.js";
 
 const root = { username: "root", password: "secret" };
 const reader = { username: "reader", password: "open" };
@@ -86,6 +95,21 @@ describe.skipIf(!requireServer("etcd"))("real etcd with authentication", { timeo
     await expect(take(iterate(wrong.watch({ key: "own/k" }, { fromRevision: 1n })), 1)).rejects.toMatchObject(
       refused,
     );
+  });
+
+  it("keeps a quiet watch of a user who may not read everything, although it asks for signs of life", async () => {
+    await using coord = etcdCoord({ hosts: etcd.endpoint, auth: reader, ...impatient, probeIntervalMs: 10 });
+    const first = await put(coord, "own/quiet");
+    const watch = iterate(coord.watch({ key: "own/quiet" }, { fromRevision: first + 1n }));
+    const pending = take(watch, 1);
+    const sent = await watchMessagesSent(etcd.endpoint);
+    await expect.poll(() => watchMessagesSent(etcd.endpoint)).toBeGreaterThan(sent + 10);
+    const streams = await watchStreamsOpened(etcd.endpoint);
+    await expect.poll(() => watchMessagesSent(etcd.endpoint)).toBeGreaterThan(sent + 30);
+    expect(await watchStreamsOpened(etcd.endpoint)).toBe(streams);
+    const revision = await put(coord, "own/quiet");
+    expect(revisionsOf(await pending)).toEqual([revision]);
+    await watch.return();
   });
 
   it("keeps its deadlines when it is the authentication that is not answered", async () => {

@@ -146,7 +146,21 @@ export function describeEvents(batch: WatchBatch): string[] {
 }
 
 /** How many watches etcd serves now, from its own metrics. */
-export async function watchersOn(endpoint: string): Promise<number> {
+export function watchersOn(endpoint: string): Promise<number> {
+  return metric(endpoint, /^etcd_debugging_mvcc_watcher_total (\d+)$/m);
+}
+
+/** How many watch streams etcd was ever asked for. */
+export function watchStreamsOpened(endpoint: string): Promise<number> {
+  return metric(endpoint, /^grpc_server_started_total\{grpc_method="Watch",[^}]*\} (\d+)$/m);
+}
+
+/** How many messages etcd has sent on all its watch streams. */
+export function watchMessagesSent(endpoint: string): Promise<number> {
+  return metric(endpoint, /^grpc_server_msg_sent_total\{grpc_method="Watch",[^}]*\} (\d+)$/m);
+}
+
+async function metric(endpoint: string, pattern: RegExp): Promise<number> {
   const text = await (await fetch(`${endpoint}/metrics`)).text();
-  return Number(/^etcd_debugging_mvcc_watcher_total (\d+)$/m.exec(text)?.[1]);
+  return Number(pattern.exec(text)?.[1] ?? 0);
 }

@@ -5,9 +5,11 @@ import {
   requireServer,
   startEtcd,
 } from "../../../apps/harness/src/servers/index.js";
+import { Endpoints } from "../src/etcd/endpoints.js";
+import { type WatchHost, watchRevisions } from "../src/etcd/watch.js";
 import { etcdCoord } from "../src/etcd.js";
-import { CoordError } from "../src/index.js";
-import type { Coord } from "../src/port.js";
+import type { Clock, Coord } from "../src/index.js";
+import { CoordError, systemClock } from "../src/index.js";
 import {
   describeEvents,
   FaultyProxy,
@@ -17,6 +19,8 @@ import {
   revisionsOf,
   take,
   watchersOn,
+  watchMessagesSent,
+  watchStreamsOpened,
 } from "./etcd-support.js";
 
 const impatient = { requestTimeoutMs: 1_000, probeIntervalMs: 100, maxReconnectDelayMs: 200 };
@@ -120,14 +124,14 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
     const watch = iterate(behind.watch({ key: "quiet" }));
     const pending = take(watch, 1);
     await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
-    const sent = await streamsOpened(etcd.endpoint);
+    const sent = await watchStreamsOpened(etcd.endpoint);
     // Ten times as long as it would wait for an answer, told by a lease's end: etcd's clock, not ours.
     const lease = await coord.grantLease(3_000);
     await coord.txn({ then: [{ type: "put", key: "other", value: "", lease: lease.id }] });
     const gone = iterate(coord.watch({ key: "other" }));
     await take(gone, 1);
     await gone.return();
-    expect(await streamsOpened(etcd.endpoint)).toBe(sent + 1); // that of `gone`
+    expect(await watchStreamsOpened(etcd.endpoint)).toBe(sent + 1); // that of `gone`
     const revision = await put(coord, "quiet");
     expect(revisionsOf(await pending)).toEqual([revision]);
     await watch.return();
@@ -239,8 +243,8 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
     let newest = 0n;
     for (let round = 0; round < 5; round++) newest = await put(coord, `often/${round}`);
     // Two messages for each question, and the first of them may have been asked before.
-    const answers = await messagesSent(etcd.endpoint);
-    await expect.poll(() => messagesSent(etcd.endpoint), { interval: 20 }).toBeGreaterThan(answers + 3);
+    const answers = await watchMessagesSent(etcd.endpoint);
+    await expect.poll(() => watchMessagesSent(etcd.endpoint), { interval: 20 }).toBeGreaterThan(answers + 3);
     proxy.redirect(1);
     proxy.cut();
     await etcd.compact(newest);
@@ -318,6 +322,40 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
     }
   });
 
+  it("loses nothing when the look at the history fails while events have come already", async () => {
+    const endpoints = Endpoints.open([etcd.endpoint], {}, 0);
+    const first = await put(coord, "look", "1");
+    let looks = 0;
+    const host: WatchHost = {
+      scope: { clock: systemClock, requestTimeoutMs: 5_000, ended: new AbortController().signal },
+      endpoints,
+      probeIntervalMs: 1_000,
+      queueBytes: 1_000_000,
+      maxReconnectDelayMs: 1,
+      random: () => 0,
+      observe: () => {},
+      checkHistory: async () => {
+        if (looks++ > 0) return;
+        await put(coord, "look", "2");
+        const other = iterate(coord.watch({ key: "look" }, { fromRevision: first }));
+        await take(other, 2); // by then the watch under test has had the first
+        await other.return();
+        throw new CoordError("unavailable", "as when another member is asked, and is gone");
+      },
+    };
+    const watch = iterate(
+      watchRevisions(host, {
+        range: { key: Buffer.from("look") },
+        from: Promise.resolve(first),
+        signal: undefined,
+      }),
+    );
+    expect(revisionsOf(await take(watch, 2))).toEqual([first, first + 1n]);
+    expect(looks).toBe(2);
+    await watch.return();
+    endpoints.close();
+  });
+
   it("says so when the newest revision can't be found out, for then nobody knows where to begin", async () => {
     await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
     await expect(take(iterate(nowhere.watch({ key: "k" })), 1)).rejects.toMatchObject({
@@ -326,15 +364,30 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
   });
 });
 
-async function metric(endpoint: string, pattern: RegExp): Promise<number> {
-  const text = await (await fetch(`${endpoint}/metrics`)).text();
-  return Number(pattern.exec(text)?.[1] ?? 0);
-}
-
-function streamsOpened(endpoint: string): Promise<number> {
-  return metric(endpoint, /^grpc_server_started_total\{grpc_method="Watch",[^}]*\} (\d+)$/m);
-}
-
-function messagesSent(endpoint: string): Promise<number> {
-  return metric(endpoint, /^grpc_server_msg_sent_total\{grpc_method="Watch",[^}]*\} (\d+)$/m);
-}
+describe("watching an etcd that is not there", () => {
+  it("tries again after pauses that double up to the longest, each a random part of it", async () => {
+    const pauses: number[] = [];
+    const requestTimeoutMs = 54_321;
+    const clock: Clock = {
+      monotonicMs: () => 0,
+      setTimer(delayMs, callback) {
+        if (delayMs === requestTimeoutMs) return () => {};
+        pauses.push(delayMs);
+        return systemClock.setTimer(0, callback);
+      },
+    };
+    await using coord = etcdCoord({
+      hosts: "http://127.0.0.1:1",
+      clock,
+      randomBytes: () => new Uint8Array([0x40, 0, 0, 0]), // a quarter
+      requestTimeoutMs,
+      maxReconnectDelayMs: 1_000,
+    });
+    const pending = take(iterate(coord.watch({ key: "k" }, { fromRevision: 1n })), 1);
+    const told = expect(pending).rejects.toMatchObject({ code: "closed" });
+    await expect.poll(() => pauses.length).toBeGreaterThanOrEqual(6);
+    expect(pauses.slice(0, 6)).toEqual([25, 50, 100, 200, 250, 250]);
+    await coord.close();
+    await told;
+  });
+});

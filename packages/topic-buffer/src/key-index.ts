@@ -53,9 +53,7 @@ export class KeyIndex {
 }
 
 /** The messages of a chunk, in order, with their frames as views. @throws TopicError "corrupt" */
-export function* keysInFrames(
-  chunk: FrameChunk,
-): Generator<{
+export function* keysInFrames(chunk: FrameChunk): Generator<{
   readonly sequence: number;
   readonly key: string;
   readonly frame: Buffer;

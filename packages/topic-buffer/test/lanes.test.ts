@@ -6,9 +6,7 @@ import { entriesOf, rangeOfKey, Sender, type TestBuffer, topic, World } from "./
 const range = rangeOfKey("k", 16);
 const one = entriesOf([{ key: "k", data: "x" }]);
 
-async function start(
-  options: Parameters<World["startBuffer"]>[1] = {},
-): Promise<{
+async function start(options: Parameters<World["startBuffer"]>[1] = {}): Promise<{
   world: World;
   buffer: TestBuffer;
   open: { topic: string; range: typeof range; epoch: bigint };

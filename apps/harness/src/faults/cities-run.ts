@@ -157,8 +157,12 @@ async function load(client: TopicClient, recorder: HistoryRecorder, cities: read
         const sending: Promise<void> = client
           .publishMany(TOPIC, messages)
           .then(
-            (ids) => ops.forEach((op, i) => op.acked(ids[i] as string)),
-            () => ops.forEach((op) => op.unknown()),
+            (ids) => {
+              for (const [i, op] of ops.entries()) op.acked(ids[i] as string);
+            },
+            () => {
+              for (const op of ops) op.unknown();
+            },
           )
           .finally(() => inFlight.delete(sending));
         inFlight.add(sending);

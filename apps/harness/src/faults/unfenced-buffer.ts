@@ -45,7 +45,9 @@ function neverLosing(coord: Coord): Coord {
 
 const clock = unawareClock();
 const coord = neverLosing(etcdCoord({ hosts: [endpoint] }));
-const fileSystem = mutations["the fence is not looked at"].logFiles?.(nodeFileSystem) ?? nodeFileSystem;
+const { logFiles } = mutations["the fence is not looked at"];
+if (!logFiles) throw new Error("the mutation has no files to break");
+const fileSystem = logFiles(nodeFileSystem);
 const logs = await openLocalSegmentLog({ directory: join(data, "segments"), fileSystem });
 const archive = await openLocalArchive({ directory: join(data, "archive") });
 const server = await createBufferServer({ address: "127.0.0.1:0" });

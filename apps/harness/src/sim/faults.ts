@@ -128,12 +128,17 @@ export class Faults {
     }
   }
 
+  /** Those that hold something more often than those that only use it. */
   #anyNode(): SimNode {
-    return this.#random.pick([...this.#world.nodes.values()]);
+    const nodes = [...this.#world.nodes.values()].filter(({ name }) => name !== "setup");
+    const holders = nodes.filter(({ name }) => name === "coord" || name.startsWith("buffer"));
+    return this.#random.pick(this.#random.chance(0.6) ? holders : nodes);
   }
 
   #anyPair(): [string, string] {
     const a = this.#anyNode().name;
+    // A buffer that its clients reach but not the store, or the other way round, is what leases and fences are for.
+    if (a !== "coord" && this.#random.chance(0.4)) return [a, "coord"];
     const b = this.#random.pick([...this.#world.nodes.keys()].filter((name) => name !== a));
     return [a, b];
   }

@@ -19,6 +19,8 @@ export interface Plan {
   readonly publishEveryMs: number;
   /** Also a subscription that starts at the end, made at this time. */
   readonly latestAtMs: number | undefined;
+  /** When the topic's ranges are changed, and to which size. */
+  readonly resizes: readonly { readonly atMs: number; readonly factor: number }[];
   readonly faultsFromMs: number;
   readonly faultsUntilMs: number;
   /** Between two faults, on average. */
@@ -60,6 +62,10 @@ export function planOf(random: SeededRandom): Plan {
     appendDeadlineMs: random.pick([2000, 10_000, 30_000]),
     publishEveryMs: random.pick([100, 250, 500]),
     latestAtMs: random.chance(0.5) ? random.between(1000, 12_000) : undefined,
+    resizes: Array.from({ length: random.pick([0, 0, 0, 1, 2]) }, () => ({
+      atMs: random.between(2000, 15_000),
+      factor: random.pick([14, 15, 16]),
+    })).sort((a, b) => a.atMs - b.atMs),
     faultsFromMs,
     faultsUntilMs: faultsFromMs + random.between(6000, 18_000),
     faultEveryMs: random.pick([400, 1000, 2500]),

@@ -128,7 +128,8 @@ export async function openClient(setting: Setting, environment: Environment): Pr
   );
 }
 
-function coordOf({ world, mutation }: Setting, { process }: Environment): Coord {
+/** The coordination store as a process reaches it. */
+export function coordOf({ world, mutation }: Setting, { process }: Environment): Coord {
   const coord = new SimCoord(world.network, process, coordAddress);
   return mutation.coord?.(coord) ?? coord;
 }

@@ -1,9 +1,11 @@
 /** What users do with a simulated topic system, all of it written down. */
+
+import type { Txn } from "@x/coord";
 import type { Message, TopicClient } from "@x/topic-gateway/client";
-import { sleep, TopicError } from "@x/topic-gateway/protocol";
+import { encodeRangeSize, parseTopicName, rangeSizeKey, sleep, TopicError } from "@x/topic-gateway/protocol";
 import type { Stamp } from "../checker/index.js";
 import type { Environment, Program } from "./node.js";
-import { openClient, type Setting } from "./programs.js";
+import { coordOf, openClient, type Setting } from "./programs.js";
 
 export const topicName = "orders";
 export const subscriptionNames = { earliest: "all", latest: "late" } as const;
@@ -17,7 +19,7 @@ export function readStamp(data: Uint8Array): Stamp {
   return { producer, number: Number(number) };
 }
 
-/** Creates the topic and its subscriptions, however often it takes. */
+/** Creates the topic and its subscriptions and changes its ranges, however often it takes. */
 export function setupProgram(setting: Setting): Program {
   const { plan, world } = setting;
   return async (environment) => {
@@ -27,12 +29,27 @@ export function setupProgram(setting: Setting): Program {
     await untilDone(environment, "subscription-exists", () =>
       client.createSubscription(topicName, subscriptionNames.earliest),
     );
-    if (plan.latestAtMs !== undefined) {
-      await sleep(clock, Math.max(0, plan.latestAtMs - world.scheduler.nowMs));
+    const at = (atMs: number): Promise<void> => sleep(clock, Math.max(0, atMs - world.scheduler.nowMs));
+    const subscribeLate = async (): Promise<void> => {
+      if (plan.latestAtMs === undefined) return;
+      await at(plan.latestAtMs);
       await untilDone(environment, "subscription-exists", () =>
         client.createSubscription(topicName, subscriptionNames.latest, { mode: "latest" }),
       );
-    }
+    };
+    const resize = async (): Promise<void> => {
+      const coord = coordOf(setting, environment);
+      const key = rangeSizeKey(parseTopicName(topicName));
+      for (const { atMs, factor } of plan.resizes) {
+        await at(atMs);
+        const txn: Txn = {
+          compare: [{ key, target: "create", op: ">", value: 0n }],
+          then: [{ type: "put", key, value: encodeRangeSize(factor) }],
+        };
+        await untilDone(environment, "done", () => coord.txn(txn));
+      }
+    };
+    await Promise.all([subscribeLate(), resize()]);
     await forever();
   };
 }

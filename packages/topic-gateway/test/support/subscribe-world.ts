@@ -393,7 +393,10 @@ function through(inner: Coord, clock: FakeClock, weather: () => Weather): Coord 
       for await (const batch of inner.watch(selector, options)) {
         // What happened meanwhile is told late, as it is when a connection is back.
         while (weather() === "hangs" && !options?.signal?.aborted) {
-          await new Promise<void>((resolve) => clock.setTimer(50, resolve));
+          await new Promise<void>((resolve) => {
+            clock.setTimer(50, resolve);
+            options?.signal?.addEventListener("abort", () => resolve());
+          });
         }
         yield batch;
       }
