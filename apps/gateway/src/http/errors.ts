@@ -2,18 +2,19 @@
 import { CoordError } from "@x/coord";
 import { TopicError, type TopicErrorCode } from "@x/topic-gateway";
 
+export type HttpStatus = 400 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 431 | 500 | 503;
+
 export class HttpError extends Error {
   readonly status: HttpStatus;
   readonly code: string;
 
   constructor(status: HttpStatus, code: string, message: string) {
     super(message);
+    this.name = "HttpError";
     this.status = status;
     this.code = code;
   }
 }
-
-export type HttpStatus = 400 | 404 | 409 | 413 | 415 | 429 | 500 | 503;
 
 const STATUS: Readonly<Partial<Record<TopicErrorCode, HttpStatus>>> = {
   "topic-not-found": 404,
@@ -32,9 +33,13 @@ const STATUS: Readonly<Partial<Record<TopicErrorCode, HttpStatus>>> = {
   "log-missing": 500,
 };
 
+export interface ErrorBody {
+  readonly error: { readonly code: string; readonly message: string };
+}
+
 export interface ErrorAnswer {
   readonly status: HttpStatus;
-  readonly body: { readonly error: { readonly code: string; readonly message: string } };
+  readonly body: ErrorBody;
 }
 
 export function toErrorAnswer(error: unknown): ErrorAnswer {

@@ -1,12 +1,16 @@
 /** Messages as JSON: text as it is, anything else as base64 with a flag. */
-import type { Message, PublishMessage } from "@x/topic-gateway";
+import { type Message, type PublishMessage, TopicError } from "@x/topic-gateway";
+import { encodeBody, MAX_DATA_BYTES } from "@x/topic-gateway/protocol";
 import { HttpError } from "./errors.js";
+import { quote } from "./input.js";
 
 const FIELDS = new Set(["key", "data", "base64", "headers"]);
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** @param where names the place in the request, for the error */
+/**
+ * @param where names the place in the request, for the error
+ * @throws HttpError 400, 413
+ */
 export function parseMessage(text: string, where: string): PublishMessage {
   let value: unknown;
   try {
@@ -15,24 +19,31 @@ export function parseMessage(text: string, where: string): PublishMessage {
     throw new HttpError(
       400,
       "invalid-json",
-      `${where} is no JSON (${(error as Error).message}): one object {"key": "...", "data": "..."} is allowed`,
+      `${where} is not valid JSON (${(error as Error).message}): one object {"key": "...", "data": "..."} is allowed`,
     );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) fail(where, "is not an object");
-  const { key, data, base64 = false, headers } = value as Record<string, unknown>;
+  const { key, data, base64 = false, headers = {} } = value as Record<string, unknown>;
   const unknown = Object.keys(value).find((field) => !FIELDS.has(field));
-  if (unknown !== undefined) fail(where, `has the unknown field ${JSON.stringify(unknown).slice(0, 64)}`);
-  if (typeof key !== "string") fail(where, `has a "key" that is no text`);
-  if (typeof data !== "string") fail(where, `has "data" that is no text`);
+  if (unknown !== undefined) fail(where, `has the unknown field ${quote(unknown)}`);
+  if (typeof key !== "string") fail(where, `has ${whatIs("key", key)}`);
+  if (typeof data !== "string") fail(where, `has ${whatIs("data", data)}`);
   if (typeof base64 !== "boolean") fail(where, `has a "base64" that is neither true nor false`);
-  if (base64 && !BASE64.test(data)) fail(where, `has "data" that is not base64`);
-  if (headers !== undefined && !isHeaders(headers)) fail(where, `has "headers" that are not texts by name`);
-  return {
-    key,
-    data: base64 ? Buffer.from(data, "base64") : data,
-    ...(headers !== undefined && { headers: headers as Record<string, string> }),
-  };
+  if (!isHeaders(headers)) fail(where, `has "headers" that are not texts by name`);
+  const bytes = base64 ? fromBase64(data, where) : fromText(data, where);
+  const message = { key, data: bytes, ...(Object.keys(headers).length > 0 && { headers }) };
+  try {
+    // The client checks the same when it encodes; done here, the error can name the line.
+    encodeBody({ ...message, data: bytes.length > MAX_DATA_BYTES ? bytes : NO_DATA, time: 0 });
+  } catch (error) {
+    if (!(error instanceof TopicError)) throw error;
+    const status = error.code === "message-too-large" ? 413 : 400;
+    throw new HttpError(status, error.code, `${where}: ${error.message}`);
+  }
+  return message;
 }
+
+const NO_DATA: Uint8Array = new Uint8Array(0);
 
 export interface JsonMessage {
   readonly id: string;
@@ -61,13 +72,33 @@ function jsonData(data: Uint8Array): { readonly data: string; readonly base64?: 
   }
 }
 
-function isHeaders(value: unknown): boolean {
+function fromBase64(data: string, where: string): Uint8Array {
+  const bytes = Buffer.from(data, "base64");
+  // Node reads past what is not base64, so it is compared with what the bytes would look like.
+  if (bytes.toString("base64") !== data)
+    fail(where, `has "data" that is not base64 (A-Z a-z 0-9 + / with = at the end)`);
+  return bytes;
+}
+
+function fromText(data: string, where: string): Uint8Array {
+  // It would be stored as another text than the one that was sent.
+  if (!data.isWellFormed()) fail(where, `has "data" with half of a surrogate pair; such bytes travel as base64`);
+  return Buffer.from(data, "utf8");
+}
+
+function isHeaders(value: unknown): value is Record<string, string> {
   return (
     typeof value === "object" &&
     value !== null &&
     !Array.isArray(value) &&
-    Object.values(value).every((text) => typeof text === "string")
+    Object.entries(value).every(
+      ([name, text]) => name.isWellFormed() && typeof text === "string" && text.isWellFormed(),
+    )
   );
+}
+
+function whatIs(field: string, value: unknown): string {
+  return value === undefined ? `no "${field}"` : `a "${field}" that is not text`;
 }
 
 function fail(where: string, what: string): never {

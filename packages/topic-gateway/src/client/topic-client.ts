@@ -158,6 +158,11 @@ export class TopicClient implements AsyncDisposable {
     return this.#context.cache.failure;
   }
 
+  /** How many consumers of this client are open. */
+  get consumers(): number {
+    return this.#consumers.size;
+  }
+
   /** Resolves with `failure` when the watch of the records ends, also by `close`. */
   get ended(): Promise<unknown> {
     return this.#context.cache.ended;
@@ -172,7 +177,9 @@ export class TopicClient implements AsyncDisposable {
     name: string,
     options: { readonly mode?: SubscriptionMode; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
+    const { cache } = this.#context;
     await createSubscription(this.#context, topic, name, options);
+    await cache.until(() => (this.listSubscriptions(topic).includes(name) ? true : undefined), options);
   }
 
   /** The names, sorted. @throws TopicError "invalid-topic-name", "topic-not-found" */
@@ -195,7 +202,10 @@ export class TopicClient implements AsyncDisposable {
     subscription: string,
     options: ConsumerOptions & { readonly signal?: AbortSignal },
   ): Promise<Consumer> {
-    const consumer = await openConsumer(this.#context, topic, subscription, options);
+    const consumer = await openConsumer(this.#context, topic, subscription, {
+      ...options,
+      onClosed: (closed) => this.#consumers.delete(closed),
+    });
     this.#consumers.add(consumer);
     return consumer;
   }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Session } from "@x/coord";
 import type { ClientContext } from "../client/context.js";
 import { prefixes, rangeSizeKey, segmentKey, subscriptionKey } from "../protocol/keys.js";
@@ -66,6 +67,8 @@ export class Assignment {
     this.#options = options;
     this.session = session;
     this.sessionId = String(session.leaseId);
+    // Every transaction of every segment listens to the session's end.
+    setMaxListeners(0, session.signal);
     this.#port = { coord: context.coord, clock: context.runtime.clock, signal: session.signal };
     this.#membership = new Membership(this.#port, options);
     this.#unlisten = context.cache.listen(() => this.#onChange());

@@ -75,7 +75,11 @@ export async function openConsumer(
   context: ClientContext,
   topic: string,
   subscription: string,
-  options: ConsumerOptions & { readonly signal?: AbortSignal },
+  options: ConsumerOptions & {
+    readonly signal?: AbortSignal;
+    /** Called once, when nothing of the consumer runs any more, whoever ended it. */
+    readonly onClosed?: (consumer: Consumer) => void;
+  },
 ): Promise<Consumer> {
   const settings = {
     topic: parseTopicName(topic),
@@ -86,6 +90,7 @@ export async function openConsumer(
     ackDeadlineMs: positive("ackDeadlineMs", options.ackDeadlineMs ?? 30_000),
     drainMs: notNegative("drainMs", options.drainMs ?? 2_000),
     commitIntervalMs: notNegative("commitIntervalMs", options.commitIntervalMs ?? 10),
+    onClosed: options.onClosed,
   };
   return await SessionConsumer.open(context, settings, options.signal);
 }

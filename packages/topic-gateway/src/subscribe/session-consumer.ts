@@ -15,6 +15,7 @@ import { Wakes } from "./wakes.js";
 export interface SessionConsumerSettings extends Omit<AssignmentOptions, "context" | "session" | "on"> {
   readonly sessionTtlMs: number;
   readonly ackDeadlineMs: number;
+  readonly onClosed: ((consumer: SessionConsumer) => void) | undefined;
 }
 
 const FIRST_PAUSE_MS = 50;
@@ -303,6 +304,7 @@ export class SessionConsumer implements Consumer {
       this.#wakes.wakeAll();
       await this.#assignment.close();
       await this.#running;
+      this.#settings.onClosed?.(this);
     })();
     return this.#ended;
   }

@@ -10,6 +10,7 @@ import type { ClientContext } from "../../src/client/context.js";
 import type { TopicEvent } from "../../src/client/events.js";
 import {
   type BufferConnection,
+  type Clock,
   encodeBody,
   encodeHeaderFrame,
   encodeMessageFrames,
@@ -30,6 +31,7 @@ import {
   segmentKey,
   segmentName,
   serverKey,
+  sleep,
   subscriptionKey,
   TopicError,
   type TopicName,
@@ -368,7 +370,7 @@ export class SubscribeWorld implements AsyncDisposable {
 }
 
 /** A store behind a bad connection. */
-function through(inner: Coord, clock: FakeClock, weather: () => Weather): Coord {
+function through(inner: Coord, clock: Clock, weather: () => Weather): Coord {
   const call = async <T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> => {
     signal?.throwIfAborted();
     const now = weather();
@@ -393,10 +395,7 @@ function through(inner: Coord, clock: FakeClock, weather: () => Weather): Coord 
       for await (const batch of inner.watch(selector, options)) {
         // What happened meanwhile is told late, as it is when a connection is back.
         while (weather() === "hangs" && !options?.signal?.aborted) {
-          await new Promise<void>((resolve) => {
-            clock.setTimer(50, resolve);
-            options?.signal?.addEventListener("abort", () => resolve());
-          });
+          await sleep(clock, 50, options?.signal).catch(() => {});
         }
         yield batch;
       }
