@@ -1,4 +1,4 @@
-/** Flags and environment of `serve`, checked. The only place that reads the environment is `main.ts`, which hands it in. */
+/** Flags and environment of `serve`, checked. Each option names the variable that it is read from when its flag is not given. */
 import { resolve } from "node:path";
 import { type Endpoint, parseEndpoint } from "@x/viewreg";
 import { InvalidArgumentError, Option } from "commander";
@@ -51,12 +51,7 @@ export function serveOptions(): Option[] {
     new Option("--data <dir>", "where everything durable is kept").env("X_GATEWAY_DATA").default("data"),
     new Option("--etcd <urls>", "etcd endpoints, separated by commas; without them coordination is embedded")
       .env("X_GATEWAY_ETCD")
-      .argParser((text) =>
-        text
-          .split(",")
-          .map((url) => url.trim())
-          .filter((url) => url !== ""),
-      )
+      .argParser(etcdUrls)
       .default([], "embedded"),
     new Option("--buffers <count>", "buffers in this process, when it is all in one")
       .env("X_GATEWAY_BUFFERS")
@@ -77,7 +72,13 @@ export function serveOptions(): Option[] {
   ];
 }
 
+/** @throws InvalidArgumentError for what is wrong only together */
 export function toServeConfig({ data, ...flags }: ServeFlags): ServeConfig {
+  if (flags.role !== "all" && flags.etcd.length === 0) {
+    throw new InvalidArgumentError(
+      `--role ${flags.role} needs --etcd URLS: embedded coordination is for one process that is all in one`,
+    );
+  }
   return { ...flags, dataDirectory: resolve(data) };
 }
 
@@ -87,6 +88,18 @@ function endpoint(text: string): Endpoint {
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message);
   }
+}
+
+function etcdUrls(text: string): string[] {
+  const urls = text
+    .split(",")
+    .map((url) => url.trim())
+    .filter((url) => url !== "");
+  const wrong = urls.find((url) => !URL.canParse(url.includes("://") ? url : `http://${url}`));
+  if (wrong === undefined && urls.length > 0) return urls;
+  throw new InvalidArgumentError(
+    `${JSON.stringify(wrong ?? text)} is not an etcd endpoint such as http://127.0.0.1:2379`,
+  );
 }
 
 export function count(min: number, max: number): (text: string) => number {

@@ -10,6 +10,9 @@ export interface GatewayMetrics {
   delivered(topic: string, count: number): void;
   clientEvent(event: TopicEvent): void;
   watchClient(client: TopicClient): void;
+  watchSessions(count: () => number): void;
+  tailBegan(): void;
+  tailEnded(): void;
   requestEnded(route: string, status: number, seconds: number): void;
 }
 
@@ -42,12 +45,25 @@ export function gatewayMetrics(): GatewayMetrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
+  const tails = new Gauge({ name: "http_tails", help: "Live tails that are open over HTTP", registers });
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
     published: (topic, count) => published.inc({ topic }, count),
     delivered: (topic, count) => delivered.inc({ topic }, count),
     clientEvent: ({ type }) => events.inc({ type }),
+    tailBegan: () => tails.inc(),
+    tailEnded: () => tails.dec(),
+    watchSessions(count) {
+      new Gauge({
+        name: "http_consumer_sessions",
+        help: "Sessions of consumers that pull over HTTP",
+        registers,
+        collect() {
+          this.set(count());
+        },
+      });
+    },
     requestEnded: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
     watchClient(client) {
       new Gauge({

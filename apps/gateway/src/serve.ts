@@ -10,8 +10,10 @@ import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
 import { grpcBuffers, openGatewayServer, TopicClient } from "@x/topic-gateway";
 import type { BufferConnection, SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
 import { formatEndpoint } from "@x/viewreg";
+import { AsyncStack } from "./async-stack.js";
 import type { ServeConfig } from "./config.js";
 import { openHttpServer } from "./http/server.js";
+import { assertListenable } from "./listen.js";
 import type { Log } from "./log.js";
 import { gatewayMetrics } from "./metrics.js";
 
@@ -26,13 +28,25 @@ export interface Served extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** How long each part may take to stop: all of them together stay below the 5 s that a supervisor waits. */
-const STOP_GRACE_MS = 1_000;
+// A supervisor waits 5 s. First requests and calls on their way end, then what was published is answered and ranges are handed
+// over, then whoever still reads from a buffer is cut off.
+const REQUEST_GRACE_MS = 1_000;
+const HANDOVER_GRACE_MS = 2_000;
+const READER_GRACE_MS = 200;
 
-export async function serve(config: ServeConfig, log: Log): Promise<Served> {
+/** Resolves when everything answers. @throws signal.reason, and what keeps the process from starting */
+export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal): Promise<Served> {
   const stack = new AsyncStack();
+  let handingOver: AbortSignal | undefined;
+  // One time for all, from when the first of them closes.
+  const handover = (): AbortSignal => {
+    handingOver ??= AbortSignal.timeout(HANDOVER_GRACE_MS);
+    return handingOver;
+  };
   try {
-    await mkdir(config.dataDirectory, { recursive: true });
+    await assertListenable(config.http, "--http");
+    await assertListenable(config.grpc, "--grpc");
+    await makeDirectory(config.dataDirectory);
     const { coord, failure } = await openCoord(config);
     stack.use(coord);
     const archive = await openLocalArchive({ directory: join(config.dataDirectory, "archive") });
@@ -54,18 +68,23 @@ export async function serve(config: ServeConfig, log: Log): Promise<Served> {
           listen,
           number: i,
           stack,
+          handover,
+          signal,
         });
         local.set(address, buffer);
         if (single) grpc = address;
       }
     }
     if (config.role === "buffer") {
-      const http = stack.use(await openHttpServer({ endpoint: config.http, log, metrics }));
+      const http = stack.use(
+        await openHttpServer({ endpoint: config.http, log, metrics, stopGraceMs: REQUEST_GRACE_MS }),
+      );
       return served(stack, { http: http.address, grpc, client: undefined }, failure);
     }
 
     const overNetwork = grpcBuffers();
     const client = await TopicClient.open({
+      ...(signal && { signal }),
       coord,
       archive,
       // A buffer of this very process needs no network.
@@ -78,16 +97,35 @@ export async function serve(config: ServeConfig, log: Log): Promise<Served> {
         log.debug(event.type, event);
       },
     });
-    stack.defer(() => client.close({ signal: AbortSignal.timeout(STOP_GRACE_MS) }));
+    stack.defer(() => client.close({ signal: handover() }));
     metrics.watchClient(client);
     const server = await openGatewayServer({ client, address: formatEndpoint(config.grpc) });
-    stack.defer(() => server.close({ graceMs: STOP_GRACE_MS }));
+    const closeServer = (): Promise<void> => server.close({ graceMs: REQUEST_GRACE_MS });
+    stack.defer(closeServer);
     grpc = formatEndpoint({ ...config.grpc, port: server.port });
-    const http = stack.use(await openHttpServer({ endpoint: config.http, log, metrics, client }));
+    const http = await openHttpServer({
+      endpoint: config.http,
+      log,
+      metrics,
+      stopGraceMs: REQUEST_GRACE_MS,
+      client,
+    });
+    // Both at once: neither waits for the other's callers.
+    stack.defer(async () => {
+      await Promise.all([http[Symbol.asyncDispose](), closeServer()]);
+    });
     return served(stack, { http: http.address, grpc, client }, failure);
   } catch (error) {
     await stack.close();
     throw error;
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new Error(`can't keep data in ${path}; --data takes another folder`, { cause });
   }
 }
 
@@ -110,27 +148,30 @@ async function openLocalBuffer(
     readonly listen: { readonly host: string; readonly port: number };
     readonly number: number;
     readonly stack: AsyncStack;
+    /** Of closing: how long ranges may take to be handed over. */
+    readonly handover: () => AbortSignal;
+    readonly signal: AbortSignal | undefined;
   },
 ): Promise<{ buffer: BufferNode; address: string }> {
-  const { coord, logs, archive, listen, number, stack } = parts;
+  const { coord, logs, archive, listen, number, stack, handover, signal } = parts;
   // The address is part of what the buffer registers, so its server listens first.
   const server = await createBufferServer({ address: formatEndpoint(listen) });
-  stack.defer(() => server.close({ graceMs: STOP_GRACE_MS }));
+  stack.defer(() => server.close({ graceMs: READER_GRACE_MS }));
   const address = formatEndpoint({ ...listen, port: server.port });
   const id = `buffer-${number}-${randomBytes(4).toString("hex")}`;
-  const buffer = stack.use(
-    await openBuffer({
-      id,
-      address,
-      coord,
-      logs,
-      archive,
-      leaseTtlMs: config.leaseTtlMs,
-      segmentMaxBytes: config.segmentMaxBytes,
-      segmentMaxAgeMs: config.segmentMaxAgeMs,
-      onEvent: (event) => log.buffer(id, event),
-    }),
-  );
+  const buffer = await openBuffer({
+    id,
+    address,
+    coord,
+    logs,
+    archive,
+    leaseTtlMs: config.leaseTtlMs,
+    segmentMaxBytes: config.segmentMaxBytes,
+    segmentMaxAgeMs: config.segmentMaxAgeMs,
+    onEvent: (event) => log.buffer(id, event),
+    ...(signal && { signal }),
+  });
+  stack.defer(() => buffer.close({ signal: handover() }));
   server.serve(buffer);
   return { buffer, address };
 }
@@ -159,36 +200,4 @@ function served(
   failed.catch(() => {});
   const close = () => stack.close();
   return { ...what, failed, close, [Symbol.asyncDispose]: close };
-}
-
-/** Node 20 has no AsyncDisposableStack. Later things close first; the first error of closing is thrown when all are closed. */
-class AsyncStack {
-  readonly #undo: (() => PromiseLike<void>)[] = [];
-  #closing: Promise<void> | undefined;
-
-  use<T extends AsyncDisposable>(value: T): T {
-    this.#undo.push(() => value[Symbol.asyncDispose]());
-    return value;
-  }
-
-  defer(undo: () => PromiseLike<void>): void {
-    this.#undo.push(undo);
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    const errors: unknown[] = [];
-    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) {
-      try {
-        await undo();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
-  }
 }

@@ -1,6 +1,6 @@
 /**
- * The coordination port on etcd 3.4.25, 3.5.8 or newer (older ones may tell of a watch's progress before its events), by way
- * of the npm package etcd3 1.1.2 or newer.
+ * The coordination port on etcd 3.4.25, 3.5.8 or newer (older ones may tell of a watch's progress before its events),
+ * by way of the npm package etcd3 1.1.2 or newer.
  */
 import type { Etcd3 } from "etcd3";
 import type { Clock } from "./clock.js";
@@ -12,15 +12,22 @@ import type { Coord } from "./port.js";
 import { systemClock, systemRandomBytes } from "./system.js";
 
 export interface EtcdCoordSettings {
-  /** How long a call may take before it fails with "unavailable", and a watch's stream may be without a word after it was asked for one. Default 5,000. */
+  /**
+   * How long a call may take before it fails with "unavailable", and a watch's stream may be without a word after it
+   * was asked for one. Default 5,000.
+   */
   readonly requestTimeoutMs?: number;
   /** A watch asks its server for a sign of life after so long without a word from it. Default 5,000. */
   readonly probeIntervalMs?: number;
-  /** The longest pause between two attempts of a watch to connect; the first are shorter, all are random parts of it. Default 2,000. */
+  /**
+   * The longest pause between two attempts of a watch to connect; the first are shorter, all are random parts of it.
+   * Default 2,000.
+   */
   readonly maxReconnectDelayMs?: number;
   /**
-   * A watch whose reader is behind by about so much stops reading from etcd, which then keeps the rest in its database; if that part is
-   * compacted before the reader comes to it, the watch ends with "compacted". Default 4 MiB.
+   * A watch whose reader is behind by about so much stops reading from etcd, which then keeps the rest in its
+   * database; if that part is compacted before the reader comes to it, the watch ends with "compacted". Default 4
+   * MiB.
    */
   readonly watchQueueBytes?: number;
   /** Default: the process's. */
@@ -31,7 +38,8 @@ export interface EtcdCoordSettings {
 
 export interface EtcdHosts extends EtcdCoordSettings {
   /**
-   * Members of one cluster, as `http://host:port` or `https://host:port`, or `host:port` for the former. One is used until it fails, then the next one.
+   * Members of one cluster, as `http://host:port` or `https://host:port`, or `host:port` for the former. One is used
+   * until it fails, then the next one.
    */
   readonly hosts: string | readonly string[];
   /** Certificates for https. Default: the system's authorities and no client certificate. */
@@ -39,16 +47,18 @@ export interface EtcdHosts extends EtcdCoordSettings {
   /** User name and password. */
   readonly auth?: Auth;
   /**
-   * Channel options of gRPC. Default: no limit on the size of an answer (gRPC's own is 4 MiB, which a range or
-   * a watch that catches up soon exceeds), HTTP/2 keepalive every 10 s (etcd refuses less than 5), reconnects within 2 s.
+   * Channel options of gRPC. Default: no limit on the size of an answer (gRPC's own is 4 MiB, which a range or a
+   * watch that catches up soon exceeds), HTTP/2 keepalive every 10 s (etcd refuses less than 5), reconnects within 2
+   * s.
    */
   readonly grpcOptions?: GrpcOptions;
 }
 
 export interface EtcdClient extends EtcdCoordSettings {
   /**
-   * A client to share. It stays the caller's to close, and keeps its own options: its circuit breakers fail calls on their own, and
-   * without `grpc.max_receive_message_length` answers above 4 MiB fail. It never repeats a call for this coord.
+   * A client to share. It stays the caller's to close, and keeps its own options: its circuit breakers fail calls on
+   * their own, and without `grpc.max_receive_message_length` answers above 4 MiB fail. It never repeats a call for
+   * this coord.
    */
   readonly client: Etcd3;
 }
@@ -66,10 +76,11 @@ const GRPC_DEFAULTS = {
 /**
  * Coordination on real etcd. Connects with the first call.
  *
- * - A call fails at once with "unavailable" when its member does; only reads are tried on the other members. A transaction or a
- *   grant that failed so may have been done.
- * - Once an answer shows that the database is another one, or went back, everything fails with "history-lost" for the rest of
- *   this object's life. A wiped database that reaches a higher revision than any seen here before it is talked to again goes unnoticed.
+ * - A call fails at once with "unavailable" when its member does; only reads are tried on the other members. A
+ *   transaction or a grant that failed so may have been done.
+ * - Once an answer shows that the database is another one, or went back, everything fails with "history-lost" for the
+ *   rest of this object's life. A wiped database that reaches a higher revision than any seen here before it is
+ *   talked to again goes unnoticed.
  * - Leases have whole seconds, and at least one and a half election timeouts (2 s with etcd's defaults).
  *
  * @throws CoordError "invalid-argument"

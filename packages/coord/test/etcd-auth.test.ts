@@ -46,7 +46,10 @@ describe.skipIf(!requireServer("etcd"))("real etcd with authentication", { timeo
     await etcd?.stop();
   });
 
-  /** Makes all tokens of the reader worthless, as a restart or the end of their time does: etcd forgets them with the password. */
+  /**
+   * Makes all tokens of the reader worthless, as a restart or the end of their time does: etcd forgets them with the
+   * password.
+   */
   async function forgetTokens(): Promise<void> {
     await client.user("reader").setPassword(reader.password);
   }

@@ -41,7 +41,10 @@ describe.skipIf(!requireServer("etcd"))(
             await etcd.restart();
             return coord;
           },
-          wipe: () => etcd.wipe(),
+          async wipe() {
+            await etcd.kill("SIGKILL");
+            await etcd.wipe();
+          },
           close: () => coord.close(),
         };
       },

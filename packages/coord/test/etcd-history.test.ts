@@ -16,7 +16,10 @@ async function wipe(etcd: EtcdServer): Promise<void> {
   await etcd.wipe();
 }
 
-/** Looked at from the beginning, so that a failure before anybody asks for it is not taken for one that nobody handles. */
+/**
+ * Looked at from the beginning, so that a failure before anybody asks for it is not taken for one that nobody
+ * handles.
+ */
 function codeOf(call: Promise<unknown>): Promise<string> {
   return call.then(
     () => "none",

@@ -42,7 +42,10 @@ function eventsOf({ revision, keys }: Transaction): IEvent[] {
   }));
 }
 
-/** A history, and how its events come: the lengths of responses, whether they are fragmented, and signs of life between them. */
+/**
+ * A history, and how its events come: the lengths of responses, whether they are fragmented, and signs of life
+ * between them.
+ */
 const histories = fc
   .array(
     fc.tuple(

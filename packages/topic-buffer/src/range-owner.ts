@@ -3,8 +3,10 @@ import {
   encodeMessageFrames,
   type RefusalCode,
   rangeLeaseKey,
+  rangeOfHash,
   type SegmentEnd,
   type SegmentId,
+  sameRange,
   segmentName,
   TopicError,
   ticksOfMs,
@@ -210,7 +212,8 @@ export class RangeOwner implements LaneOwner {
       const { topic, range, epoch } = this.claim;
       tenure.node.emit({ type: "opened", topic, range, epoch, segment: takeover.segment.id });
       const pause = await this.#appendAndRoll();
-      if (pause === "hand-over" && (await this.#handOver())) return this.#giveBack();
+      const leaving = pause === "hand-over" || (pause === "layout" && !this.#isWanted());
+      if (leaving && (await this.#handOver())) return this.#giveBack();
       // Otherwise the log is in doubt, or belongs to an older layout: it is sealed by taking the range over again.
       await this.#letGo();
     }
@@ -293,6 +296,12 @@ export class RangeOwner implements LaneOwner {
     const { state } = this.#tenure.cache;
     if (state.revision < record.layout) return false;
     return state.topic(this.claim.topic)?.config.layout !== record.layout;
+  }
+
+  #isWanted(): boolean {
+    const { topic, range } = this.claim;
+    const config = this.#tenure.cache.state.topic(topic)?.config;
+    return config !== undefined && sameRange(rangeOfHash(range.from, config.factor), range);
   }
 
   /** Durable, then the fence, then visible, then acknowledged. False: in doubt, everybody was refused. */

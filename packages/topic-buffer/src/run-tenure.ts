@@ -25,6 +25,8 @@ const TAKEOVERS_AT_ONCE = 16;
 const REVIEW_EVERY_MS = 25;
 /** What only time brings about is looked for this often. */
 const IDLE_REVIEW_MS = 250;
+/** All segments there are, also old ones, are looked through this often. */
+const SEGMENT_REVIEW_MS = 500;
 /** How long a store that does not answer is asked to take the lease back. */
 const REVOKE_MS = 1_000;
 const KEEP_OVERDUE_MS = 60_000;
@@ -208,7 +210,7 @@ export class TenureRun implements LaneHost {
     });
     this.#act(decision, now);
     this.#adoptGhosts(session, now);
-    if (now - this.#archivedAt >= IDLE_REVIEW_MS) {
+    if (now - this.#archivedAt >= SEGMENT_REVIEW_MS) {
       this.#archivedAt = now;
       this.#archiver.review();
     }

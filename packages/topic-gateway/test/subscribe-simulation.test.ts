@@ -7,7 +7,7 @@ import { type FakeLog, type FakeProcess, SubscribeWorld, textOf } from "./suppor
 const SLOTS = 8;
 const SLOT = 65536 / SLOTS;
 const STEPS = 150;
-const SEEDS = 100;
+const SEEDS = 1;
 const ADDRESSES = ["a:1", "b:1", "c:1"];
 
 interface Member {
@@ -164,13 +164,14 @@ class Simulation {
     while (unacknowledged.length > 0 && this.#chance(0.8)) {
       const index = Math.floor(this.world.random() * Math.min(3, unacknowledged.length));
       const [message] = unacknowledged.splice(index, 1) as [Message];
-      const acknowledging = this.#chance(0.5)
-        ? message.acknowledge()
-        : this.#chance(0.5)
-          ? consumer.acknowledge(message.ack)
-          : consumer.acknowledgeId(message.idParts);
+      const way = this.#pick(["message", "token", "id"] as const);
+      const acknowledging = {
+        message: () => message.acknowledge(),
+        token: () => consumer.acknowledge(message.ack),
+        id: () => consumer.acknowledgeId(message.idParts),
+      }[way]();
       acknowledging.then(
-        () => this.history.done(message),
+        () => this.history.done(message, way === "id" ? "id" : "message"),
         (error: { readonly code: string }) => {
           if (error.code !== "lease-lost" && error.code !== "closed") throw error;
         },
@@ -195,12 +196,16 @@ class Simulation {
       const messages = await last.consumer.pull({ maxMessages: 1000, waitMs: 0 });
       for (const message of messages) {
         this.history.delivered(message, textOf(message), this.#observer.state.revision);
-        void message.acknowledge().then(() => this.history.done(message));
+        void message.acknowledge().then(() => this.history.done(message, "message"));
       }
     }
     this.#left.push(last.consumer.close());
     await world.advance(60_000);
-    await Promise.all(this.#left);
+    console.log("left");
+    this.#left.forEach((p, i) => p.then(() => console.log("closed", i), (e) => console.log("fail", i, e)));
+    console.log(this.#left.length);
+    await world.advance(100000);
+    await Promise.all(this.#left);console.log("allclosed");
     await this.#observer.close();
     await this.history.check(world);
     this.history.checkComplete(world.logs.values());
@@ -208,14 +213,16 @@ class Simulation {
 }
 
 describe("consumers in a simulated world", () => {
-  it.each(Array.from({ length: SEEDS }, (_, i) => i + 1))(
+  it.each(Array.from({ length: SEEDS }, (_, i) => i + 57))(
     "keep the protocol's rules, and everything comes (seed %i)",
     async (seed) => {
       const simulation = await Simulation.start(seed);
-      for (let i = 0; i < STEPS; i++) await simulation.step();
+      for (let i = 0; i < STEPS; i++) {await simulation.step();}
+      console.log("finish");
       await simulation.finish();
+      console.log("finished");
       await simulation.world[Symbol.asyncDispose]();
     },
-    60_000,
+    8_000,
   );
 });

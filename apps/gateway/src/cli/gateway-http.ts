@@ -1,30 +1,41 @@
 /** The gateway's HTTP interface, as the commands need it. */
+
+/** One of a stream of server-sent events, its data parsed. */
+export interface ServerEvent {
+  readonly event: string;
+  readonly data: unknown;
+}
+
 export class GatewayHttp {
   readonly #url: string;
 
   constructor(url: string) {
-    this.#url = url.replace(/\/+$/, "");
+    this.#url = (url.includes("://") ? url : `http://${url}`).replace(/\/+$/, "");
   }
 
-  get(path: string): Promise<unknown> {
-    return this.#request(path, {}).then((response) => response.json());
+  async get(path: string): Promise<unknown> {
+    return await (await this.#request(path, {})).json();
   }
 
-  post(path: string, body: unknown): Promise<unknown> {
+  async post(path: string, body: unknown): Promise<unknown> {
     const headers = { "content-type": "application/json" };
-    return this.#request(path, { method: "POST", headers, body: JSON.stringify(body) }).then((response) =>
-      response.json(),
-    );
+    const init = { method: "POST", headers, body: JSON.stringify(body) };
+    return await (await this.#request(path, init)).json();
   }
 
-  postLines(path: string, lines: readonly string[]): Promise<unknown> {
+  async delete(path: string): Promise<void> {
+    await this.#request(path, { method: "DELETE" });
+  }
+
+  /** Appends messages, one a line. */
+  async postLines(path: string, lines: readonly string[]): Promise<{ readonly ids: readonly string[] }> {
     const headers = { "content-type": "application/x-ndjson" };
-    return this.#request(path, { method: "POST", headers, body: lines.join("\n") }).then((response) =>
-      response.json(),
-    );
+    const response = await this.#request(path, { method: "POST", headers, body: lines.join("\n") });
+    return (await response.json()) as { ids: string[] };
   }
 
-  async getLines(path: string, signal: AbortSignal): Promise<unknown[]> {
+  /** Pulls messages. */
+  async getLines(path: string, signal: AbortSignal): Promise<{ readonly ack: string }[]> {
     const text = await (await this.#request(path, { signal })).text();
     return text
       .split("\n")
@@ -32,28 +43,22 @@ export class GatewayHttp {
       .map((line) => JSON.parse(line));
   }
 
-  /** The data of the "message" events of a server-sent stream. @throws on an "error" event, and when the stream ends */
-  async *events(path: string, signal: AbortSignal): AsyncGenerator<unknown> {
+  /** Server-sent events, until the stream ends. @throws on an "error" event */
+  async *events(path: string, signal: AbortSignal): AsyncGenerator<ServerEvent> {
     const response = await this.#request(path, { signal });
-    let text = "";
     const decoder = new TextDecoder();
+    let text = "";
     for await (const bytes of response.body ?? []) {
       text += decoder.decode(bytes, { stream: true });
       const blocks = text.split("\n\n");
       text = blocks.pop() ?? "";
       for (const block of blocks) {
-        const field = (name: string): string =>
-          block
-            .split("\n")
-            .filter((line) => line.startsWith(`${name}: `))
-            .map((line) => line.slice(name.length + 2))
-            .join("\n");
-        const event = field("event");
-        if (event === "error") throw new Error(field("data"));
-        if (event === "message") yield JSON.parse(field("data"));
+        const event = field(block, "event");
+        const data = field(block, "data");
+        if (event === "error") throw new Error(messageOf(data) ?? data);
+        if (event !== "") yield { event, data: JSON.parse(data) };
       }
     }
-    throw new Error("the gateway ended the stream");
   }
 
   async #request(path: string, init: RequestInit): Promise<Response> {
@@ -64,17 +69,31 @@ export class GatewayHttp {
       init.signal?.throwIfAborted();
       throw new Error(
         `no gateway answers at ${this.#url}: start one with "serve", or say where it is with --url`,
-        { cause },
+        { cause: (cause as Error).cause ?? cause },
       );
     }
     if (response.ok) return response;
     const text = await response.text();
-    let message = text;
-    try {
-      message = (JSON.parse(text) as { error: { message: string } }).error.message;
-    } catch {
-      // Not our answer: shown as it is.
-    }
-    throw new Error(message || `the gateway answered ${response.status}`);
+    throw new Error(
+      messageOf(text) ?? `${this.#url} answered ${response.status}, and not as a gateway does: is it one?`,
+    );
   }
+}
+
+/** Of an error as the gateway tells it; undefined for any other text. */
+function messageOf(text: string): string | undefined {
+  try {
+    const { error } = JSON.parse(text) as { readonly error?: { readonly message?: unknown } };
+    return typeof error?.message === "string" ? error.message : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function field(block: string, name: string): string {
+  return block
+    .split("\n")
+    .filter((line) => line.startsWith(`${name}: `))
+    .map((line) => line.slice(name.length + 2))
+    .join("\n");
 }

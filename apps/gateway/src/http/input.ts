@@ -13,7 +13,8 @@ export function contentType<T extends string>(c: Context, allowed: readonly T[])
   const given = c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
   const type = allowed.find((one) => one === given);
   if (type !== undefined) return type;
-  const what = given === "" ? "there is no content-type" : `the content-type ${quote(given)} is not understood`;
+  const what =
+    given === "" ? "there is no content-type" : `the content-type ${quote(given)} is not understood`;
   throw new HttpError(415, "unsupported-media-type", `${what}: ${allowed.join(" or ")} is allowed`);
 }
 
@@ -33,7 +34,10 @@ export async function bodyText(c: Context): Promise<string> {
     }
     return text + decoder.decode();
   } catch (error) {
-    if (error instanceof TypeError && (error as { code?: string }).code === "ERR_ENCODING_INVALID_ENCODED_DATA")
+    if (
+      error instanceof TypeError &&
+      (error as { code?: string }).code === "ERR_ENCODING_INVALID_ENCODED_DATA"
+    )
       throw new HttpError(400, "invalid-json", "the body is not UTF-8");
     throw error;
   }

@@ -82,7 +82,8 @@ function fromBase64(data: string, where: string): Uint8Array {
 
 function fromText(data: string, where: string): Uint8Array {
   // It would be stored as another text than the one that was sent.
-  if (!data.isWellFormed()) fail(where, `has "data" with half of a surrogate pair; such bytes travel as base64`);
+  if (!data.isWellFormed())
+    fail(where, `has "data" with half of a surrogate pair; such bytes travel as base64`);
   return Buffer.from(data, "utf8");
 }
 

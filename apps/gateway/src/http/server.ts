@@ -1,13 +1,14 @@
 /** The HTTP server of a process: the whole interface for a gateway, health and metrics alone for a buffer. */
-import type { Server as HttpServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
+import type { Duplex } from "node:stream";
+import { getRequestListener } from "@hono/node-server";
 import type { TopicClient } from "@x/topic-gateway";
 import { type Endpoint, formatEndpoint } from "@x/viewreg";
-import { Hono } from "hono";
 import type { Log } from "../log.js";
 import type { GatewayMetrics } from "../metrics.js";
-import { httpApp } from "./app.js";
+import { gatewayApp, healthApp } from "./app.js";
+import { type ErrorBody, HttpError } from "./errors.js";
 import { HttpSessions } from "./sessions.js";
 
 export interface RunningHttpServer extends AsyncDisposable {
@@ -17,57 +18,80 @@ export interface RunningHttpServer extends AsyncDisposable {
 
 const SESSION_SILENCE_MS = 30_000;
 
-/** Resolves when it listens. @throws the listener's error, which names the address */
+/** Resolves when it listens. @throws the listener's error */
 export async function openHttpServer(options: {
   readonly endpoint: Endpoint;
   readonly log: Log;
   readonly metrics: GatewayMetrics;
+  /** How long requests on their way may take when the server closes. */
+  readonly stopGraceMs: number;
   readonly client?: TopicClient;
 }): Promise<RunningHttpServer> {
-  const { endpoint, log, metrics, client } = options;
+  const { endpoint, log, metrics, stopGraceMs, client } = options;
   const closing = new AbortController();
-  let sessions: HttpSessions | undefined;
-  let app: Hono;
-  if (client) {
-    const { clock } = client;
-    sessions = new HttpSessions(client, { clock, silenceMs: SESSION_SILENCE_MS });
-    const onError = (error: unknown): void => log.error("a request failed", error);
-    app = httpApp({ client, sessions, metrics, clock, closing: closing.signal, onError });
-  } else {
-    app = new Hono();
-    app.get("/healthz", (c) => c.json({ status: "ok" }));
-    app.get("/metrics", async (c) =>
-      c.text(await metrics.text(), 200, { "content-type": metrics.contentType }),
-    );
-  }
-  const counted = new Hono();
-  counted.use(async (c, next) => {
-    const started = performance.now();
-    await next();
-    // The route, not the path: a stranger's paths must not become labels.
-    const route = c.req.matchedRoutes.at(-1)?.path ?? "none";
-    metrics.requestEnded(route, c.res.status, (performance.now() - started) / 1000);
-  });
-  counted.route("/", app);
-  const server = createAdaptorServer({ fetch: counted.fetch }) as HttpServer;
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host: endpoint.host, port: endpoint.port }, () => {
-      server.removeListener("error", reject);
-      resolve();
-    });
-  });
+  const onError = (error: unknown): void => log.error("a request failed", error);
+  const clock = client?.clock;
+  const sessions = client && new HttpSessions(client, { clock: client.clock, silenceMs: SESSION_SILENCE_MS });
+  if (sessions) metrics.watchSessions(() => sessions.size);
+  const app =
+    client && sessions && clock
+      ? gatewayApp({ client, sessions, metrics, clock, closing: closing.signal, onError })
+      : healthApp({ metrics, onError });
+  const server = createServer(
+    getRequestListener(app.fetch, {
+      // Requests that are so wrong that they reach no route, such as one without a host.
+      errorHandler: (error) => Response.json(badRequest((error as Error).message), { status: 400 }),
+    }),
+  );
+  server.on("clientError", answerClientError);
+  await listen(server, endpoint);
   const { port } = server.address() as AddressInfo;
   return {
     address: formatEndpoint({ host: endpoint.host, port }),
     async [Symbol.asyncDispose]() {
-      closing.abort(new Error("the server is closing"));
+      closing.abort(new HttpError(503, "closing", "the gateway is stopping; ask again in a moment"));
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
-      await sessions?.close();
-      // What is still open now is a stream that nobody reads to its end.
-      server.closeAllConnections();
-      await closed;
+      const cut = setTimeout(() => server.closeAllConnections(), stopGraceMs);
+      await Promise.all([closed, sessions?.close()]).finally(() => clearTimeout(cut));
     },
   };
+}
+
+function listen(server: Server, { host, port }: Endpoint): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** What Node's parser refuses gets an answer of the same form as everything else. */
+function answerClientError(error: Error & { readonly code?: string }, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, body] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? (["431 Request Header Fields Too Large", tooLargeHeaders] as const)
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? (["408 Request Timeout", timedOut] as const)
+        : (["400 Bad Request", badRequest("this is not an HTTP/1.1 request")] as const);
+  const text = JSON.stringify(body);
+  const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close`;
+  socket.end(`${head}\r\n\r\n${text}`);
+}
+
+const tooLargeHeaders: ErrorBody = {
+  error: { code: "headers-too-large", message: "the headers are too large: up to 16 KiB in all are allowed" },
+};
+const timedOut: ErrorBody = {
+  error: { code: "request-timeout", message: "the request did not arrive in time" },
+};
+
+function badRequest(message: string): ErrorBody {
+  return { error: { code: "bad-request", message } };
 }

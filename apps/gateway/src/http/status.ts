@@ -1,4 +1,5 @@
 import type { TopicClient } from "@x/topic-gateway";
+import type { Clock } from "@x/topic-gateway/protocol";
 
 export interface Status {
   readonly buffers: readonly { readonly id: string; readonly address: string; readonly ranges: number }[];
@@ -19,8 +20,26 @@ export interface TopicStatus {
   readonly subscriptions: readonly string[];
 }
 
+/** Each reading asks every buffer for every topic, so all who look within this time share one. */
+const FRESH_MS = 500;
+
+export function statusReader(client: TopicClient, clock: Clock): () => Promise<Status> {
+  let latest: { readonly atMs: number; readonly status: Promise<Status> } | undefined;
+  return () => {
+    const nowMs = clock.monotonicMs();
+    if (!latest || nowMs - latest.atMs >= FRESH_MS) {
+      const reading = { atMs: nowMs, status: readStatus(client) };
+      latest = reading;
+      reading.status.catch(() => {
+        if (latest === reading) latest = undefined;
+      });
+    }
+    return latest.status;
+  };
+}
+
 /** What the page shows: who is there, who has what, and how many messages there are. */
-export async function readStatus(client: TopicClient): Promise<Status> {
+async function readStatus(client: TopicClient): Promise<Status> {
   const topics = await Promise.all(
     client.topics.list().map(async ({ name, ranges }): Promise<TopicStatus> => {
       const { messages, segments } = await client.describe(name);

@@ -1,7 +1,7 @@
 /** Invariants 1, 2, 5, 7 and 8: what was promised of messages, compared with what the logs hold. */
 import { murmur3Mod } from "@x/space";
 import { formatMessageId, HASHES, inRange, parseMessageId } from "@x/topic-gateway/protocol";
-import type { History, LoggedMessage } from "./history.js";
+import type { History, LoggedMessage, Stamp } from "./history.js";
 import type { SegmentLife, Timeline } from "./timeline.js";
 import type { Violation } from "./violation.js";
 
@@ -14,6 +14,7 @@ export interface Located {
 export class Logged {
   readonly byId: Map<string, Located[]> = new Map();
   readonly bySegment: Map<string, readonly LoggedMessage[]> = new Map();
+  #byStamp: Map<string, string[]> | undefined;
 
   constructor(timeline: Timeline, history: History) {
     for (const { topic, segment, messages } of history.contents) {
@@ -28,6 +29,20 @@ export class Logged {
         else this.byId.set(id, [{ segment: life, message }]);
       }
     }
+  }
+
+  /** Where the logs hold what a workload sent, under whatever id. */
+  placesOf({ producer, number }: Stamp): readonly string[] {
+    if (!this.#byStamp) {
+      this.#byStamp = new Map();
+      for (const { segment, message } of [...this.byId.values()].flat()) {
+        const stamp = JSON.stringify([message.producer, message.number]);
+        const places = this.#byStamp.get(stamp) ?? [];
+        this.#byStamp.set(stamp, places);
+        places.push(`${segment.name}:${message.sequence}`);
+      }
+    }
+    return this.#byStamp.get(JSON.stringify([producer, number])) ?? [];
   }
 }
 
@@ -57,10 +72,7 @@ export function* checkAcknowledged(
     const found = logged.byId.get(id) ?? [];
     if (found.length === 0) {
       if (mayBeDeleted(timeline, op.topic, op.id)) continue;
-      const elsewhere = [...logged.byId.values()]
-        .flat()
-        .filter(({ message }) => message.producer === op.producer && message.number === op.number)
-        .map(({ segment, message }) => `${segment.name}:${message.sequence}`);
+      const elsewhere = logged.placesOf(op);
       yield {
         invariant: 1,
         message: `an acknowledged message is lost: ${op.producer}:${op.number}, ${op.id}`,

@@ -60,6 +60,9 @@ export class Faults {
         this.#later(random.between(300, 10_000), "heal", () => network.heal(a, b));
         break;
       }
+      case "isolation":
+        this.#isolate();
+        break;
       case "reset":
         network.reset(...this.#anyPair());
         break;
@@ -109,6 +112,27 @@ export class Faults {
         this.#anyNode().terminate();
         break;
     }
+  }
+
+  /**
+   * The store forgets all leases, and some buffer and some of its clients do not hear of it: until its own deadline the buffer
+   * believes in what it holds, and is written to, while another one takes it over.
+   */
+  #isolate(): void {
+    const { network, nodes } = this.#world;
+    const random = this.#random;
+    const pick = (prefix: string): string =>
+      random.pick([...nodes.keys()].filter((name) => name.startsWith(prefix)));
+    const apart = [pick("buffer"), pick("producer"), pick("producer")];
+    for (const name of apart) network.partition(name, "coord", "blackhole");
+    const coord = nodes.get("coord") as SimNode;
+    coord.kill();
+    this.#later(random.between(50, 500), "start coord", () => {
+      if (!network.isDark(coord.host)) coord.start();
+    });
+    this.#later(random.between(2000, 8000), "heal", () => {
+      for (const name of apart) network.heal(name, "coord");
+    });
   }
 
   #later(delayMs: number, label: string, run: () => void): void {

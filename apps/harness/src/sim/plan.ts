@@ -32,6 +32,7 @@ export const faultKinds = [
   "kill",
   "stop",
   "partition",
+  "isolation",
   "reset",
   "power cut",
   "wall clock",

@@ -15,7 +15,7 @@ export interface CallRequest {
   /** For messages: "read", "commit the transaction". */
   readonly what: string;
   readonly signal: AbortSignal | undefined;
-  /** Sent even before anything was connected to, so "unavailable" can't say if it was done. */
+  /** Default: the scope's. */
   readonly timeoutMs?: number;
 }
 
@@ -41,7 +41,10 @@ export async function callOnce<T>(
   });
 }
 
-/** Runs `work` until it settles, the time is up, or somebody stops it; calls the `onStop` handlers in the latter cases. */
+/**
+ * Runs `work` until it settles, the time is up, or somebody stops it; calls the `onStop` handlers in the latter
+ * cases.
+ */
 export async function guarded<T>(
   scope: CallScope,
   {
@@ -88,11 +91,11 @@ class NotRepeated extends Error {}
  * A gRPC interceptor that makes up for what etcd3 hides of a call:
  * - it can stop the call, which etcd3's promise can't;
  * - it keeps gRPC's status, of which etcd3 passes on only the words;
- * - it refuses to let etcd3 send the call a second time. A client that the caller made with etcd3's defaults repeats a
- *   failed call three times, and a transaction whose first answer was lost would be applied twice. The one repetition let
- *   through is that after "invalid auth token", which etcd refuses before it does anything;
- * - it asks for a member that has a leader, so that one cut off from the others says so instead of letting the call wait
- *   and the watch go stale.
+ * - it refuses to let etcd3 send the call a second time. A client that the caller made with etcd3's defaults repeats
+ *   a failed call three times, and a transaction whose first answer was lost would be applied twice. The one
+ *   repetition let through is that after "invalid auth token", which etcd refuses before it does anything;
+ * - it asks for a member that has a leader, so that one cut off from the others says so instead of letting the call
+ *   wait and the watch go stale.
  */
 export class Attempt {
   failure: Failure | undefined;
@@ -131,8 +134,8 @@ export class Attempt {
 
   /**
    * etcd3 closes all its channels to a host after an error that it takes for a sign of a broken connection, and that
-   * fails calls of others that wait for a connection. After a deadline that is wanted: the connection may be dead without
-   * a word. After an abort it is not, so the call ends with a code that etcd3 lets pass.
+   * fails calls of others that wait for a connection. After a deadline that is wanted: the connection may be dead
+   * without a word. After an abort it is not, so the call ends with a code that etcd3 lets pass.
    */
   stop(timedOut: boolean): void {
     this.#stopped = true;

@@ -22,8 +22,8 @@ export interface WireRange {
 const ZERO: Buffer = Buffer.from([0]);
 
 /**
- * Of a selector that `checkSelector` let pass. Undefined for the range from "" to "\0", which no key is in: etcd has no way
- * to say it, and would take that end for "no end".
+ * Of a selector that `checkSelector` let pass. Undefined for the range from "" to "\0", which no key is in: etcd has
+ * no way to say it, and would take that end for "no end".
  */
 export function wireRange(selector: KeySelector): WireRange | undefined {
   if ("key" in selector) return { key: Buffer.from(selector.key) };

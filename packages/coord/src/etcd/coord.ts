@@ -150,9 +150,10 @@ export class EtcdCoord implements Coord {
   }
 
   /**
-   * Asked at once, not when the loop begins, because "the newest revision at the time of the call" is promised. Transactions of this
-   * coord that are sent later wait for the answer: etcd handles the calls of one connection at the same
-   * time, and the read could else count in a transaction that came after it, of which the watch would then not tell.
+   * Asked at once, not when the loop begins, because "the newest revision at the time of the call" is promised.
+   * Transactions of this coord that are sent later wait for the answer: etcd handles the calls of one connection at
+   * the same time, and the read could else count in a transaction that came after it, of which the watch would then
+   * not tell.
    */
   #start(range: WireRange | undefined, signal: Signal): Promise<bigint> {
     const start = this.#readNewest(range?.key ?? Buffer.from([0]), signal).then((revision) => revision + 1n);

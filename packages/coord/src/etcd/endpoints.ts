@@ -1,8 +1,9 @@
 import { Etcd3, type IOptions } from "etcd3";
 
 /**
- * The members to talk to, one etcd3 client for each. Calls go to one member until it fails; then the next call goes to
- * the next one. (etcd3 itself picks a member at random for each call, so that one dead of three fails a third of all calls.)
+ * The members to talk to, one etcd3 client for each. Calls go to one member until it fails; then the next call goes
+ * to the next one. (etcd3 itself picks a member at random for each call, so that one dead of three fails a third of
+ * all calls.)
  */
 export class Endpoints {
   readonly #clients: readonly Etcd3[];
@@ -51,9 +52,10 @@ export class Endpoints {
 }
 
 /**
- * etcd3's defaults repeat every failed call three times, and after three failures tell all calls for five seconds that the
- * member is down, when it is not any more. Both hide what happened from a caller that has to know. This policy
- * just runs the call; it has only what etcd3 uses of cockatiel's policies, which this package does not depend on.
+ * etcd3's defaults repeat every failed call three times, and after three failures tell all calls for five seconds
+ * that the member is down, when it is not any more. Both hide what happened from a caller that has to know. This
+ * policy just runs the call; it has only what etcd3 uses of cockatiel's policies, which this package does not depend
+ * on.
  */
 const NO_POLICY = {
   execute: async (run: (context: unknown) => unknown): Promise<unknown> => await run({}),

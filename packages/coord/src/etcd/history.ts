@@ -2,10 +2,10 @@ import type { IResponseHeader } from "etcd3";
 import { CoordError } from "../errors.js";
 
 /**
- * Notices that the database is not the one seen before. etcd 3.6 itself says nothing: a wiped member that is started with
- * its old flags comes back with the same cluster and member id (they are hashes of the peer URLs and the cluster token)
- * and counts revisions from 1 again, and a watch from a revision that it has not reached yet just waits.
- * What can't be noticed: a wiped database that reached a higher revision than any seen here before the first answer of it
+ * Notices that the database is not the one seen before. etcd 3.6 itself says nothing: a wiped member that is started
+ * with its old flags comes back with the same cluster and member id (they are hashes of the peer URLs and the cluster
+ * token) and counts revisions from 1 again, and a watch from a revision that it has not reached yet just waits. What
+ * can't be noticed: a wiped database that reached a higher revision than any seen here before the first answer of it
  * is seen here.
  */
 export class History {
@@ -16,7 +16,10 @@ export class History {
     return this.#clusterId;
   }
 
-  /** The highest revision that any answer told. Remember it before a linearizable call, and give it to `observe` after. */
+  /**
+   * The highest revision that any answer told. Remember it before a linearizable call, and give it to `observe`
+   * after.
+   */
   get newest(): bigint {
     return this.#newest;
   }
@@ -24,8 +27,8 @@ export class History {
   /**
    * Looks at the header of an answer and gives its revision.
    * @param floor For linearizable calls only: `newest` as it was before the call was sent, which the answer can't be
-   * older than. Not what `newest` is when the answer comes, because calls overtake each other; and not for keepalives and watches,
-   * because those answer from the member's own state, which may lag behind another member's.
+   * older than. Not what `newest` is when the answer comes, because calls overtake each other; and not for keepalives
+   * and watches, because those answer from the member's own state, which may lag behind another member's.
    * @throws CoordError "history-lost"
    */
   observe(header: IResponseHeader | null | undefined, floor?: bigint): bigint {

@@ -4,8 +4,8 @@ import { Attempt, type CallScope, guarded } from "./call.js";
 import { coordError, failureOf } from "./status.js";
 
 /**
- * One keepalive on a stream of its own, which is closed after the answer. Not etcd3's `Lease`: it renews by its own timer, tells of
- * a failed renewal as of a lost lease and of a lost one only after twice its TTL, and repeats both.
+ * One keepalive on a stream of its own, which is closed after the answer. Not etcd3's `Lease`: it renews by its own
+ * timer, tells of a failed renewal as of a lost lease and of a lost one only after twice its TTL, and repeats both.
  * @throws CoordError "lease-not-found", "unavailable", or `signal.reason` itself
  */
 export async function keepAliveOnce(

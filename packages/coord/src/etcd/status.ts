@@ -26,7 +26,8 @@ export function coordError(what: string, failure: Failure, cause: unknown): Coor
   const message = `etcd could not ${what}: ${details}`;
   if (details.includes("requested lease not found"))
     return new CoordError("lease-not-found", message, { cause });
-  // A token from before a change of the permissions, which the next call replaces. gRPC's code says that it is the caller's fault.
+  // A token from before a change of the permissions, which the next call replaces. gRPC's code says that it is the
+  // caller's fault.
   if (details.includes("revision of auth store is old"))
     return new CoordError("unavailable", message, { cause });
   if (isCompacted(failure)) return new CoordError("compacted", message, { cause });
@@ -38,7 +39,8 @@ export function coordError(what: string, failure: Failure, cause: unknown): Coor
     /etcdserver: (permission denied|authentication failed|user name is empty|too large lease TTL)/.test(
       details,
     ) ||
-    // The server's words for a request that it did not take. Ours for its answer, which have a capital, are another matter.
+    // The server's words for a request that it did not take. Ours for its answer, which have a capital, are another
+    // matter.
     details.includes("grpc: received message larger than max")
   ) {
     return new CoordError("invalid-argument", message, { cause });

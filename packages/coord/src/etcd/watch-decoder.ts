@@ -2,7 +2,9 @@ import type { IEvent, IWatchResponse } from "etcd3";
 import type { WatchBatch } from "../port.js";
 import { readEvent } from "./codec.js";
 
-/** Where a watch is: all revisions before `next` were told. `fragments` are the events of a response still coming in. */
+/**
+ * Where a watch is: all revisions before `next` were told. `fragments` are the events of a response still coming in.
+ */
 export interface WatchState {
   readonly next: bigint;
   readonly created: boolean;
@@ -21,8 +23,9 @@ export type WatchNews =
 /**
  * What one response of a watch stream means. Pure.
  *
- * etcd does not split a revision over responses unless it is asked to fragment (its API guarantees that lists of events hold whole
- * revisions; in its source a response ends at a revision, watcher_group.go). Fragments are put together here all the same.
+ * etcd does not split a revision over responses unless it is asked to fragment (its API guarantees that lists of
+ * events hold whole revisions; in its source a response ends at a revision, watcher_group.go). Fragments are put
+ * together here all the same.
  */
 export function decodeWatch(
   state: WatchState,
@@ -46,9 +49,9 @@ export function decodeWatch(
   const batches = groupByRevision(events, state.next);
   const last = batches.at(-1);
   let next = last === undefined ? state.next : last.revision + 1n;
-  // A response without events tells how far the watch has come, so that after a quiet time it resumes behind what was compacted meanwhile.
-  // Of one WITH events the header says nothing of the kind: a watch that catches up gets
-  // them in parts, each headed by the newest revision of the store (syncWatchers in watchable_store.go).
+  // A response without events tells how far the watch has come, so that after a quiet time it resumes behind what was
+  // compacted meanwhile. Of one WITH events the header says nothing of the kind: a watch that catches up gets them in
+  // parts, each headed by the newest revision of the store (syncWatchers in watchable_store.go).
   if (events.length === 0) {
     const progress = BigInt(response.header.revision) + 1n;
     if (progress > next) next = progress;

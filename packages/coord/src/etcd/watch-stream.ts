@@ -29,9 +29,9 @@ type End = { readonly taken: Taken } | { readonly error: unknown };
 type RawStream = Awaited<ReturnType<Etcd3["watchClient"]["watch"]>>;
 
 /**
- * One watch on one gRPC stream of its own, until the stream ends. Reading it slowly is fine: from `queueBytes` on it is
- * not read any more, HTTP/2 stops the server's sending, and etcd lets the watch catch up from its database later, if that
- * part of the history was not compacted meanwhile.
+ * One watch on one gRPC stream of its own, until the stream ends. Reading it slowly is fine: from `queueBytes` on it
+ * is not read any more, HTTP/2 stops the server's sending, and etcd lets the watch catch up from its database later,
+ * if that part of the history was not compacted meanwhile.
  */
 export class WatchStream {
   readonly #scope: CallScope;
@@ -173,15 +173,16 @@ export class WatchStream {
     this.#cancelTimer();
     this.#options.stop.removeEventListener("abort", this.#onStop);
     this.#wake?.();
-    // Cancelling a stream that is still writable makes etcd3 close all its channels to that host, which fails calls of
-    // others that wait for a connection. Wanted only if the connection seems dead: a new stream would be put on it again.
+    // Cancelling a stream that is still writable makes etcd3 close all its channels to that host, which fails calls
+    // of others that wait for a connection. Wanted only if the connection seems dead: a new stream would be put on it
+    // again.
     if (!this.#suspect) this.#raw.end();
     this.#raw.cancel();
   }
 
   /**
-   * Every `probeIntervalMs`: without a word from the server since the last time, asks for one, and gives the stream up if
-   * none comes in time. A stopped or cut-off server would else keep the watch waiting for ever.
+   * Every `probeIntervalMs`: without a word from the server since the last time, asks for one, and gives the stream
+   * up if none comes in time. A stopped or cut-off server would else keep the watch waiting for ever.
    */
   #tick(): void {
     if (this.#heard || this.#paused) {
@@ -207,8 +208,9 @@ export class WatchStream {
 
   /**
    * Asks how far the watch is, and for a second watch on a range that ends before it begins. etcd does not answer the
-   * first while the watch catches up, nor while it waits for a revision that is not there yet, which is how every watch of
-   * new changes begins (progressIfSync in watchable_store.go). The second is always refused at once, and costs nothing.
+   * first while the watch catches up, nor while it waits for a revision that is not there yet, which is how every
+   * watch of new changes begins (progressIfSync in watchable_store.go). The second is always refused at once, and
+   * costs nothing.
    */
   #probe(): void {
     this.#raw.write({ progress_request: {} });

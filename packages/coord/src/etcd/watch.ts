@@ -103,9 +103,9 @@ async function* overReconnects(
           if (taken.refused) await host.checkHistory(range, stop);
           break;
         } else {
-          // On a wiped server the watch would wait in silence until the revisions come up to where it begins, so each new
-          // stream begins with a look at whether they are behind what was seen. After the creation: before it, the look
-          // could still have met the old server.
+          // On a wiped server the watch would wait in silence until the revisions come up to where it begins, so each
+          // new stream begins with a look at whether they are behind what was seen. After the creation: before it,
+          // the look could still have met the old server.
           await host.checkHistory(range, stop);
           failures = 0;
         }
@@ -144,8 +144,8 @@ async function openWithin(
 }
 
 /**
- * Doubles up to the most, and takes a random part of it ("full jitter"), so that the watches of many processes don't come
- * back all at once.
+ * Doubles up to the most, and takes a random part of it ("full jitter"), so that the watches of many processes don't
+ * come back all at once.
  */
 async function backOff(host: WatchHost, failures: number, stop: AbortSignal): Promise<void> {
   const most = Math.min(host.maxReconnectDelayMs, FIRST_RECONNECT_DELAY_MS * 2 ** Math.min(failures - 1, 20));

@@ -7,9 +7,6 @@ import type { Etcd3, IOptions } from "etcd3";
 export type CallOptions = NonNullable<Parameters<Etcd3["kv"]["range"]>[1]>;
 export type Interceptor = NonNullable<CallOptions["interceptors"]>[number];
 export type GrpcCall = ReturnType<Parameters<Interceptor>[1]>;
-type StartArguments = Parameters<GrpcCall["start"]>;
-export type Metadata = StartArguments[0];
-export type Listener = NonNullable<StartArguments[1]>;
 
 export type Credentials = NonNullable<IOptions["credentials"]>;
 export type GrpcOptions = NonNullable<IOptions["grpcOptions"]>;

@@ -32,10 +32,6 @@ const STATUS: Readonly<Record<TopicErrorCode, status>> = {
 
 const ERROR_CODE = "x-error-code";
 
-export function statusOf(code: TopicErrorCode): status {
-  return STATUS[code];
-}
-
 /** What a gRPC handler fails with. Errors that are not ours are told without their insides. */
 export function toServiceError(error: unknown): { code: status; details: string; metadata: Metadata } {
   const metadata = new Metadata();

@@ -10,7 +10,7 @@
  * 14 u16 0
  * 16 8   nonce       of the log: bytes of an older file are never taken for ours
  * 24 u64 sequence    1, 2, 3, ... for messages; others repeat the last one
- * 32 u64 group       the first sequence of the write that the frame came with: everything below was durable before
+ * 32 u64 group       the first sequence of the write that the frame came with (0 with the header): everything below was durable before
  * 40 u64 time        of the message id, 100 ns since 1582-10-15
  * 48     body
  * ```

@@ -4,6 +4,7 @@
  * Little-endian: u8 flags (1: a producer follows), u8 length of the key, u16 length of the headers, i64 time (microseconds since
  * 1970, the publisher's), [16 bytes producer id, u64 producer sequence], key, headers (each u16 length, name, u16 length, value; UTF-8), data.
  */
+import { isUtf8 } from "node:buffer";
 import { TopicError } from "../errors.js";
 import { checkKey, MAX_KEY_BYTES } from "./names.js";
 
@@ -38,6 +39,7 @@ export function encodeBody(body: MessageBody): Buffer {
       `the data of a message has ${data.length} bytes: up to ${MAX_DATA_BYTES} are allowed`,
     );
   }
+  if (producer) checkProducer(producer);
   const keyBytes = Buffer.byteLength(key, "utf8");
   const headers = body.headers ? encodeHeaders(body.headers) : undefined;
   const start = FIXED + (producer ? PRODUCER : 0);
@@ -48,10 +50,16 @@ export function encodeBody(body: MessageBody): Buffer {
   out.writeUInt16LE(headerBytes, 2);
   // A safe integer of microseconds reaches the year 2255; two 32-bit writes spare a bigint on the hot path.
   const time = Math.floor(body.time);
+  if (!Number.isSafeInteger(time)) {
+    throw new TopicError(
+      "invalid-argument",
+      `the time of a message is ${body.time}: microseconds since 1970 are allowed, up to the year 2255`,
+    );
+  }
   out.writeUInt32LE(time >>> 0, 4);
   out.writeInt32LE(Math.floor(time / 2 ** 32), 8);
   if (producer) {
-    out.set(producer.id.subarray(0, 16), 12);
+    out.set(producer.id, 12);
     out.writeBigUInt64LE(producer.sequence, 28);
   }
   out.write(key, start, "utf8");
@@ -93,7 +101,40 @@ export function checkBody(body: Buffer): number {
   if (dataBytes < 0) malformed("it is cut off");
   if (dataBytes > MAX_DATA_BYTES)
     malformed(`its data has ${dataBytes} bytes: up to ${MAX_DATA_BYTES} are allowed`);
+  // Beyond, a number would not be what was sent, nor a date.
+  const timeHigh = body.readInt32LE(8);
+  if (timeHigh < -(2 ** 21) || timeHigh >= 2 ** 21) malformed("its time is not before the year 2255");
+  const headersAt = start + keyBytes;
+  // Two keys that are different bytes must not become one text.
+  if (!isAscii(body, start, headersAt) && !isUtf8(body.subarray(start, headersAt)))
+    malformed("its key is not UTF-8");
+  if (!areHeaders(body, headersAt, headersAt + body.readUInt16LE(2))) malformed("its headers are cut off");
   return start;
+}
+
+function isAscii(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if ((bytes[at] as number) > 0x7f) return false;
+  return true;
+}
+
+/** An even number of texts, each with its length before it. */
+function areHeaders(bytes: Buffer, from: number, to: number): boolean {
+  let texts = 0;
+  let at = from;
+  for (; at + 2 <= to; texts++) at += 2 + bytes.readUInt16LE(at);
+  return at === to && texts % 2 === 0;
+}
+
+function checkProducer({ id, sequence }: { readonly id: Uint8Array; readonly sequence: bigint }): void {
+  if (id.length !== 16) {
+    throw new TopicError("invalid-argument", `a producer's id has ${id.length} bytes: 16 are allowed`);
+  }
+  if (sequence < 0n || sequence >= 1n << 64n) {
+    throw new TopicError(
+      "invalid-argument",
+      `the sequence of a producer is ${sequence}: 0 to 2^64 - 1 is allowed`,
+    );
+  }
 }
 
 function encodeHeaders(headers: Headers): Buffer {
@@ -122,16 +163,15 @@ function encodeHeaders(headers: Headers): Buffer {
   return out;
 }
 
+/** Of headers that checkBody looked at. */
 function decodeHeaders(bytes: Buffer): Headers {
   const texts: string[] = [];
   let at = 0;
   while (at + 2 <= bytes.length) {
     const end = at + 2 + bytes.readUInt16LE(at);
-    if (end > bytes.length) break;
     texts.push(bytes.toString("utf8", at + 2, end));
     at = end;
   }
-  if (at !== bytes.length || texts.length % 2 !== 0) malformed("its headers are cut off");
   // fromEntries defines own properties, so that a header "__proto__" is only a header.
   return Object.fromEntries(
     Array.from({ length: texts.length / 2 }, (_, i) => [texts[2 * i], texts[2 * i + 1]]),

@@ -261,6 +261,7 @@ export class Assignment {
           ...this.#options,
           port: this.#port,
           lease,
+          isAgain: this.ended.has(name),
           incarnation: segment.record.incarnation,
           positionTime: segment.bookmark?.time ?? 0n,
           on: {

@@ -14,6 +14,8 @@ export interface HeldSegmentOptions {
   readonly context: ClientContext;
   readonly port: LeasePort;
   readonly lease: SegmentLease;
+  /** Its session has held the segment before. */
+  readonly isAgain: boolean;
   readonly incarnation: bigint;
   /** The id time at the lease's position, 0n if it has none. */
   readonly positionTime: bigint;
@@ -40,6 +42,7 @@ export class HeldSegment implements MessageOrigin {
   readonly createRevision: bigint;
   readonly subscriptionRevision: bigint;
   readonly incarnation: bigint;
+  readonly isAgain: boolean;
   /** The revision of the lease's latest change by us that is known. */
   revision: bigint;
   /** Whether whoever takes from several segments has it on his list. */
@@ -65,6 +68,7 @@ export class HeldSegment implements MessageOrigin {
     this.createRevision = lease.createRevision;
     this.subscriptionRevision = subject.subscriptionRevision;
     this.incarnation = options.incarnation;
+    this.isAgain = options.isAgain;
     this.revision = lease.revision;
     this.#positionTime = options.positionTime;
     this.#delivered = position;

@@ -204,10 +204,11 @@ export class SessionConsumer implements Consumer {
     }
     if (!found) return handled(Promise.reject(leaseLost()));
     if (found.hasDelivered(id)) return found.acknowledge(id.sequence);
-    const error =
-      found.state === "open"
-        ? new TopicError("invalid-ack", "no message with this id was delivered by this consumer")
-        : leaseLost();
+    // An id does not say under which lease its message came: it may have been an earlier one.
+    const mayBeEarlier = found.state !== "open" || found.isAgain || this.#pastSessions.length > 0;
+    const error = mayBeEarlier
+      ? leaseLost()
+      : new TopicError("invalid-ack", "no message with this id was delivered by this consumer");
     return handled(Promise.reject(error));
   }
 

@@ -4,7 +4,6 @@ import {
   checkRangeSizeFactor,
   formatHashRange,
   type HashRange,
-  rangeOfHash,
   rangesOfFactor,
 } from "../protocol/hash-range.js";
 import { rangeSizeKey } from "../protocol/keys.js";
@@ -98,11 +97,6 @@ export class TopicService implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ownsCache) await this.#cache.close();
   }
-}
-
-/** Which of a topic's ranges a hash belongs to, with its owner. */
-export function routeOfHash(topic: TopicView, factor: number, hash: number): TopicRange {
-  return owned(topic, rangeOfHash(hash, factor));
 }
 
 function describe(topic: TopicView, factor: number): Topic {

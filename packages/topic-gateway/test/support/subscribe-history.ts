@@ -33,8 +33,11 @@ interface LeaseHistory {
 
 export class History {
   readonly deliveries: Delivery[] = [];
-  readonly acknowledged: { readonly segment: SegmentName; readonly sequence: number; readonly lease: bigint }[] =
-    [];
+  readonly acknowledged: {
+    readonly segment: SegmentName;
+    readonly sequence: number;
+    readonly lease: bigint | undefined;
+  }[] = [];
 
   delivered(message: Message, text: string, seen: bigint): void {
     const [, lease] = message.ack.split(".");
@@ -48,9 +51,9 @@ export class History {
     });
   }
 
-  /** The promise of an acknowledgement resolved. */
-  done(message: Message): void {
-    const lease = BigInt(message.ack.split(".")[1] as string);
+  /** The promise of an acknowledgement resolved. One by id is for whatever lease its consumer has by now. */
+  done(message: Message, by: "message" | "id"): void {
+    const lease = by === "id" ? undefined : BigInt(message.ack.split(".")[1] as string);
     this.acknowledged.push({ segment: message.segment as SegmentName, sequence: message.sequence, lease });
   }
 
@@ -71,6 +74,7 @@ export class History {
     }
     for (const { segment, sequence, lease } of this.acknowledged) {
       expect(bookmarks.get(segment)?.sequence ?? 0).toBeGreaterThanOrEqual(sequence);
+      if (lease === undefined) continue;
       const again = this.deliveries.find(
         (one) => one.segment === segment && one.lease > lease && one.sequence <= sequence,
       );

@@ -82,16 +82,20 @@ export async function fill(driver: Driver, count: number, bytes: number, withinM
 /** Counts from the first delivery (its messages not counted), so that how long joining takes is left out. */
 export async function consume(driver: Driver, available: number, withinMs: number): Promise<Answer> {
   await using reader = await driver.openReader();
-  let startedMs = 0;
+  const openedMs = performance.now();
+  let firstMs = 0;
   let first = 0;
   let total = 0;
   await reader.read((count) => {
     const nowMs = performance.now();
-    if (total === 0) [startedMs, first] = [nowMs, count];
+    if (total === 0) [firstMs, first] = [nowMs, count];
     total += count;
-    return total < available && nowMs - startedMs < withinMs;
+    return total < available && nowMs - firstMs < withinMs;
   });
-  return { perSecond: ((total - first) * 1000) / (performance.now() - startedMs), count: total };
+  const endMs = performance.now();
+  // All came at once: then there is nothing but the whole time to go by.
+  if (total === first) return { perSecond: (total * 1000) / (endMs - openedMs), count: total };
+  return { perSecond: ((total - first) * 1000) / (endMs - firstMs), count: total };
 }
 
 /** The offered load never waits for answers, up to this many unanswered messages: a system that is so far behind is saturated. */

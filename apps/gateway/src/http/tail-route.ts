@@ -1,0 +1,50 @@
+import type { Context, Hono } from "hono";
+import { type SSEStreamingApi, streamSSE } from "hono/streaming";
+import type { GatewayAppOptions } from "./app.js";
+import { toErrorAnswer } from "./errors.js";
+import { toJsonMessage } from "./json-message.js";
+
+/** Shorter than what proxies wait for a sign of life. */
+const HEARTBEAT_MS = 10_000;
+
+/** What is published from now on, as server-sent events: "ready" once, then "message" for each, "error" when it can't go on. */
+export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
+  const { client, metrics, clock, closing, onError } = options;
+
+  app.get("/v1/topics/:topic/tail", (c) => {
+    const topic = client.topics.get(c.req.param("topic")).name;
+    const signal = AbortSignal.any([c.req.raw.signal, closing]);
+    return streamSSE(c, async (stream) => {
+      metrics.tailBegan();
+      const quiet = keepAlive(stream);
+      try {
+        await stream.writeSSE({ event: "ready", data: JSON.stringify({ topic }) });
+        for await (const message of client.tail(topic, { signal })) {
+          metrics.delivered(topic, 1);
+          const data = JSON.stringify(toJsonMessage(message));
+          await stream.writeSSE({ id: message.id, event: "message", data });
+        }
+      } catch (error) {
+        if (!signal.aborted) await tellError(c, stream, error);
+      } finally {
+        quiet();
+        metrics.tailEnded();
+      }
+    });
+  });
+
+  function keepAlive(stream: SSEStreamingApi): () => void {
+    const beat = (): void => {
+      void stream.write(": still here\n\n");
+      cancel = clock.setTimer(HEARTBEAT_MS, beat);
+    };
+    let cancel = clock.setTimer(HEARTBEAT_MS, beat);
+    return () => cancel();
+  }
+
+  async function tellError(c: Context, stream: SSEStreamingApi, error: unknown): Promise<void> {
+    const { status, body } = toErrorAnswer(error);
+    if (status === 500) onError(error);
+    await stream.writeSSE({ event: "error", data: JSON.stringify(body) });
+  }
+}
