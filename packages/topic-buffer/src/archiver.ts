@@ -1,5 +1,6 @@
 import { murmur3Mod } from "@x/space";
 import {
+  archiveName,
   encodeSegment,
   type FrameChunk,
   formatSegmentId,
@@ -21,11 +22,6 @@ interface Job {
   readonly id: SegmentId;
   readonly record: SegmentRecord;
   readonly modRevision: bigint;
-}
-
-/** `{topic}/{incarnation}/{segment}`. */
-export function archiveName(id: SegmentId, record: SegmentRecord): string {
-  return `${id.topic}/${record.incarnation}/${segmentName(id)}`;
 }
 
 /**
@@ -56,7 +52,7 @@ export class Archiver {
     for (const topic of cache.state.topics.values()) {
       for (const view of topic.segments.values()) {
         const { record, id, modRevision } = view;
-        if (!record?.log.startsWith(`${node.logs.id}/`)) continue;
+        if (!record || !node.logs.owns(record.log)) continue;
         if (record.state === "archived" && !this.#swept) leftovers.push(record.log);
         if (record.state !== "sealed") continue;
         if (served.isOurs(view)) {
@@ -180,7 +176,7 @@ export class Archiver {
     const { node, signal } = tenure;
     const lastSequence = record.sealed?.lastSequence ?? 0;
     const chunks = lastSequence > 0 ? node.logs.read(record.log, { lastSequence, signal }) : nothing();
-    await node.archive.put(archiveName(id, record), chunks, { lastSequence, signal });
+    await node.archive.put(archiveName(id, record.incarnation), chunks, { lastSequence, signal });
     const { succeeded, repeated, revision } = await settleTxn(
       node.coord,
       {

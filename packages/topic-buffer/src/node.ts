@@ -197,11 +197,11 @@ class Node implements BufferNode, LaneHost {
 
   status(): BufferStatus {
     const { owners, tenure } = this.#run ?? {};
-    const ranges = [...(owners?.values() ?? [])].map(({ claim, phase, segment, queuedBytes }) => ({
+    const ranges = [...(owners?.values() ?? [])].map(({ claim, phase, segment, intake }) => ({
       ...claim,
       phase,
       segment,
-      queuedBytes,
+      queuedBytes: intake.bytes,
     }));
     return {
       id: this.id,

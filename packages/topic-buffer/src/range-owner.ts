@@ -1,4 +1,3 @@
-import { CoordError } from "@x/coord";
 import {
   encodeMessageFrames,
   type RefusalCode,
@@ -12,8 +11,8 @@ import {
   ticksOfMs,
 } from "@x/topic-gateway/protocol";
 import { rangeKey } from "./allocation.js";
-import { type AppendGroup, AppendQueue, type AppendSender } from "./append-queue.js";
-import type { LaneOwner } from "./lanes.js";
+import type { AppendGroup } from "./append-queue.js";
+import { RangeIntake } from "./range-intake.js";
 import { sealOps } from "./sealing.js";
 import {
   discardLog,
@@ -40,7 +39,9 @@ export type OwnerEnd =
       readonly alarm: boolean;
     }
   /** The lease is gone, or nothing is known any more because the tenure is over. */
-  | { readonly type: "lost" };
+  | { readonly type: "lost" }
+  /** The store said something that leaves no way on, or there is a fault in here: only a new tenure is sure to know what is what. */
+  | { readonly type: "failed"; readonly cause: unknown };
 
 export type OwnerPhase = "taking-over" | "open" | "rolling" | "handing-over" | "ended";
 
@@ -55,15 +56,15 @@ const PREPARE_AT = 0.75;
  * segments, hands it over. In any doubt about an append it never touches that log again: everybody is refused, the log is
  * sealed like a stranger's, and the range goes on in a new one.
  */
-export class RangeOwner implements LaneOwner {
+export class RangeOwner {
   readonly claim: Claim;
   readonly key: string;
   readonly done: Promise<OwnerEnd>;
+  /** Where lanes bring their batches. */
+  readonly intake: RangeIntake;
   readonly #tenure: Tenure;
   readonly #stop: AbortController;
   readonly #onPhase: () => void;
-  readonly #queue: AppendQueue = new AppendQueue();
-  readonly #senders: Set<AppendSender> = new Set();
   #phase: OwnerPhase = "taking-over";
   #segment: OpenSegment | undefined;
   #served: ServedSegment | undefined;
@@ -74,7 +75,6 @@ export class RangeOwner implements LaneOwner {
   #rollDue = false;
   /** Wakes the loop that waits for something to do. */
   #wake: () => void = () => {};
-  #room: { readonly promise: Promise<void>; readonly tell: () => void } | undefined;
 
   /** `onPhase` is called when the range opens and when it ends. */
   constructor(tenure: Tenure, claim: Claim, onPhase: () => void) {
@@ -84,6 +84,7 @@ export class RangeOwner implements LaneOwner {
     this.#onPhase = onPhase;
     this.claim = claim;
     this.key = rangeKey(claim.topic, claim.range);
+    this.intake = new RangeIntake(this.key, tenure.node.maxQueuedBytes, () => this.#wake());
     this.done = this.#run(tenure.signal);
   }
 
@@ -93,80 +94,18 @@ export class RangeOwner implements LaneOwner {
   get segment(): SegmentId | undefined {
     return this.#segment?.id;
   }
-  get queuedBytes(): number {
-    return this.#queue.bytes;
-  }
 
   /** Hands the range over: what is queued is appended first, then the lanes are refused. */
   release(code: RefusalCode = "not-owner"): void {
     if (this.#releasing) return;
     this.#releasing = true;
-    for (const sender of this.#senders)
-      sender.refuseLater(code, `the range ${this.key} is being handed over`);
+    this.intake.close(code, `the range ${this.key} is being handed over`);
     this.#wake();
   }
 
   /** To be called when the topics may have changed. */
   onState(): void {
     if (this.#segment && this.#layoutChanged(this.#segment)) this.#wake();
-  }
-
-  /** Takes no new lanes. */
-  get isClosing(): boolean {
-    return this.#releasing || this.#phase === "ended";
-  }
-
-  // --- lanes
-
-  attach(sender: AppendSender): void {
-    this.#senders.add(sender);
-  }
-
-  detach(sender: AppendSender): void {
-    this.#senders.delete(sender);
-  }
-
-  accept(sender: AppendSender, batch: number, bodies: readonly Buffer[], bytes: number): void {
-    if (this.isClosing) {
-      sender.refuse("not-owner", `the range ${this.key} is no longer here`);
-      return;
-    }
-    // While nothing can be appended, waiting for room would hold up the other ranges of the stream for as long.
-    if (this.#phase === "taking-over" && this.#queue.bytes >= this.#tenure.node.maxQueuedBytes) {
-      sender.refuse(
-        "overloaded",
-        `the range ${this.key} is being taken over and too much waits for it already`,
-      );
-      return;
-    }
-    this.#queue.push(sender, batch, bodies, bytes);
-    this.#wake();
-  }
-
-  room(): Promise<void> | undefined {
-    if (this.#phase === "ended" || this.#phase === "taking-over") return undefined;
-    if (this.#queue.bytes < this.#tenure.node.maxQueuedBytes) return undefined;
-    if (!this.#room) {
-      let tell = (): void => {};
-      const promise = new Promise<void>((resolve) => {
-        tell = resolve;
-      });
-      this.#room = { promise, tell };
-    }
-    return this.#room.promise;
-  }
-
-  #tellRoom(): void {
-    this.#room?.tell();
-    this.#room = undefined;
-  }
-
-  #refuseAll(code: RefusalCode, message: string): void {
-    this.#queue.clear();
-    const senders = [...this.#senders];
-    this.#senders.clear();
-    for (const sender of senders) sender.refuse(code, message);
-    this.#tellRoom();
   }
 
   // --- the life of the range
@@ -181,14 +120,12 @@ export class RangeOwner implements LaneOwner {
       await Promise.resolve();
       end = await this.#live();
     } catch (error) {
-      // The session is lost, or the store said something that leaves no way on: the tenure looks at that.
-      if (!(error instanceof CoordError) && !this.#tenure.signal.aborted)
-        this.#alarm("an owner of a range failed", error);
-      end = { type: "lost" };
+      end = this.#tenure.signal.aborted ? { type: "lost" } : { type: "failed", cause: error };
     }
     signal.removeEventListener("abort", onAbort);
     this.#phase = "ended";
-    this.#refuseAll("not-owner", `the range ${this.key} is no longer here`);
+    this.intake.close("not-owner", `the range ${this.key} is no longer here`);
+    this.intake.refuseAll("not-owner", `the range ${this.key} is no longer here`);
     await this.#letGo();
     this.#onPhase();
     return end;
@@ -198,6 +135,7 @@ export class RangeOwner implements LaneOwner {
     const tenure = this.#tenure;
     for (;;) {
       this.#phase = "taking-over";
+      this.intake.isHeld = true;
       if (this.#releasing) return this.#giveBack();
       // A second time round the state must show what this owner has opened: nothing else in the transaction would refuse another.
       if (this.#opened > 0n) await tenure.cache.reach(this.#opened, { signal: tenure.signal });
@@ -225,6 +163,7 @@ export class RangeOwner implements LaneOwner {
     this.#served = this.#tenure.served.open(segment, revision);
     this.#rollDue = false;
     this.#phase = "open";
+    this.intake.isHeld = false;
     this.#onPhase();
   }
 
@@ -274,7 +213,7 @@ export class RangeOwner implements LaneOwner {
         signal.throwIfAborted();
         const hot = (this.#served as ServedSegment).hot;
         if (this.#layoutChanged(segment)) return "layout";
-        if (this.#queue.isEmpty) {
+        if (this.intake.isEmpty) {
           if (this.#releasing) return "hand-over";
           if (this.#rollDue && hot.visible > 0) return "roll";
           await new Promise<void>((resolve) => {
@@ -284,7 +223,7 @@ export class RangeOwner implements LaneOwner {
         }
         if (hot.bytes >= node.segmentMaxBytes || (this.#rollDue && hot.visible > 0)) return "roll";
         if (hot.bytes >= node.segmentMaxBytes * PREPARE_AT) this.#prepareNext(segment);
-        if (!(await this.#appendGroup(segment, this.#queue.take(node.groupMaxBytes)))) return "failed";
+        if (!(await this.#appendGroup(segment, this.intake.take(node.groupMaxBytes)))) return "failed";
       }
     } finally {
       stopTimer();
@@ -318,7 +257,7 @@ export class RangeOwner implements LaneOwner {
     } catch (cause) {
       const { topic, range } = this.claim;
       node.emit({ type: "append-failed", topic, range, segment: segment.id, cause });
-      this.#refuseAll("failed", `an append to ${this.key} may or may not have been made durable`);
+      this.intake.refuseAll("failed", `an append to ${this.key} may or may not have been made durable`);
       return false;
     }
     (this.#served as ServedSegment).hot.append(bytes, run.sequence, offsets);
@@ -327,7 +266,6 @@ export class RangeOwner implements LaneOwner {
       sender.acknowledge(batch, time + BigInt(sequence - run.sequence), sequence, bodies.length);
       sequence += bodies.length;
     }
-    if (this.#room && this.#queue.bytes < node.maxQueuedBytes) this.#tellRoom();
     return true;
   }
 
@@ -409,7 +347,7 @@ export class RangeOwner implements LaneOwner {
     } catch (error) {
       if (!(error instanceof TopicError)) throw error;
       this.#alarm(`the log of ${this.key} could not be sealed by its owner`, error);
-      this.#refuseAll("failed", `the log of ${this.key} is in doubt`);
+      this.intake.refuseAll("failed", `the log of ${this.key} is in doubt`);
       return undefined;
     }
   }
@@ -420,7 +358,8 @@ export class RangeOwner implements LaneOwner {
     const segment = this.#segment as OpenSegment;
     const served = this.#served as ServedSegment;
     this.#phase = "handing-over";
-    this.#refuseAll("not-owner", `the range ${this.key} is being handed over`);
+    this.intake.close("not-owner", `the range ${this.key} is being handed over`);
+    this.intake.refuseAll("not-owner", `the range ${this.key} is being handed over`);
     const end = await this.#sealOwnLog(segment, served);
     if (!end) return false;
     const seal = sealOps(tenure, segment, end);

@@ -14,10 +14,11 @@ import { type AllocationDecision, allocate, rangeKey, type WantedRange, wantedRa
 import { Archiver } from "./archiver.js";
 import type { LaneHost, LaneOwner } from "./lanes.js";
 import type { NodeContext } from "./options.js";
+import { RangeNotes } from "./range-notes.js";
 import { RangeOwner } from "./range-owner.js";
 import { ServedSegments } from "./served.js";
-import { backoffMs, settleTxn } from "./settle.js";
-import { CATCH_UP_MS, type Claim, claimRange, giveBack, type Tenure } from "./tenure.js";
+import { settleTxn } from "./settle.js";
+import { type Claim, claimRange, giveBack, type Tenure } from "./tenure.js";
 
 /** Takeovers at once. More would only wait for the same disk. */
 const TAKEOVERS_AT_ONCE = 16;
@@ -29,13 +30,6 @@ const IDLE_REVIEW_MS = 250;
 const SEGMENT_REVIEW_MS = 500;
 /** How long a store that does not answer is asked to take the lease back. */
 const REVOKE_MS = 1_000;
-const KEEP_OVERDUE_MS = 60_000;
-const KEEP_OVERDUE_MAX_MS = 3_600_000;
-
-interface Backoff {
-  readonly count: number;
-  readonly until: number;
-}
 
 /** One tenure at work: registers the buffer, claims and hands over ranges as the allocation says, looks after what it serves. */
 export class TenureRun implements LaneHost {
@@ -45,12 +39,7 @@ export class TenureRun implements LaneHost {
   readonly #stop: AbortController;
   /** Ranges whose claim is under way, without an owner yet. */
   readonly #claiming: Set<string> = new Set();
-  /** States before this revision say nothing about the range: something was done to its lease. Only for a while, see catchUp. */
-  readonly #settled: Map<string, { readonly revision: bigint; readonly until: number }> = new Map();
-  readonly #blocked: Map<string, Backoff> = new Map();
-  readonly #keep: Map<string, Backoff> = new Map();
-  /** Since when nobody has held a range, and how long that may be. */
-  readonly #orphans: Map<string, { readonly since: number; readonly graceMs: number }> = new Map();
+  readonly #notes: RangeNotes;
   readonly #tasks: Set<Promise<void>> = new Set();
   #draining = false;
   #reviewedAt = Number.NEGATIVE_INFINITY;
@@ -62,6 +51,7 @@ export class TenureRun implements LaneHost {
     this.tenure = tenure;
     this.#stop = stop;
     this.#archiver = new Archiver(tenure);
+    this.#notes = new RangeNotes(tenure.node);
   }
 
   /** Resolves when the buffer is registered. @throws CoordError, `signal.reason` */
@@ -135,7 +125,7 @@ export class TenureRun implements LaneHost {
   ownerOf(target: LaneTarget): LaneOwner | { readonly code: RefusalCode; readonly message: string } {
     const key = rangeKey(target.topic, target.range);
     const owner = this.owners.get(key);
-    if (owner && owner.claim.epoch === target.epoch && !owner.isClosing) return owner;
+    if (owner && owner.claim.epoch === target.epoch && !owner.intake.isClosed) return owner.intake;
     if (this.#draining)
       return { code: "shutting-down", message: `the buffer ${this.tenure.node.id} is shutting down` };
     const held = owner ? `held here under epoch ${owner.claim.epoch}, not ${target.epoch}` : "not held here";
@@ -198,18 +188,18 @@ export class TenureRun implements LaneHost {
     const { state } = cache;
     for (const owner of this.owners.values()) owner.onState();
     const wanted = wantedRanges(state);
-    this.#noteOrphans(wanted, now);
+    this.#notes.noteOrphans(wanted);
     const decision = allocate({
       me: node.id,
       buffers: this.#draining ? [] : [...new Set([...state.buffers.keys(), node.id])],
       wanted,
       claiming: new Set([...this.#claiming, ...this.owners.keys()]),
-      avoid: new Set(wanted.flatMap(({ key }) => (this.#mayTouch(key, now) ? [] : [key]))),
-      overdue: new Set(wanted.flatMap(({ key }) => (this.#isOverdue(key, now) ? [key] : []))),
-      keep: new Set([...this.#keep].flatMap(([key, { until }]) => (until > now ? [key] : []))),
+      avoid: new Set(wanted.flatMap(({ key }) => (this.#notes.mayTouch(key, state.revision) ? [] : [key]))),
+      overdue: this.#notes.overdue(),
+      keep: this.#notes.kept(),
     });
-    this.#act(decision, now);
-    this.#adoptGhosts(session, now);
+    this.#act(decision);
+    this.#adoptGhosts(session);
     if (now - this.#archivedAt >= SEGMENT_REVIEW_MS) {
       this.#archivedAt = now;
       this.#archiver.review();
@@ -217,45 +207,14 @@ export class TenureRun implements LaneHost {
     this.#setTimer(now + IDLE_REVIEW_MS);
   }
 
-  #noteOrphans(wanted: readonly WantedRange[], now: number): void {
-    const { graceMs, random } = this.tenure.node;
-    const seen = new Set<string>();
-    for (const { key, holder } of wanted) {
-      if (holder !== undefined) continue;
-      seen.add(key);
-      if (!this.#orphans.has(key))
-        this.#orphans.set(key, { since: now, graceMs: graceMs * (1 + random.number()) });
-    }
-    for (const key of this.#orphans.keys()) if (!seen.has(key)) this.#orphans.delete(key);
-  }
-
-  #isOverdue(key: string, now: number): boolean {
-    const orphan = this.#orphans.get(key);
-    return orphan !== undefined && now - orphan.since >= orphan.graceMs;
-  }
-
-  #mayTouch(key: string, now: number): boolean {
-    if ((this.#blocked.get(key)?.until ?? 0) > now) return false;
-    const settled = this.#settled.get(key);
-    return !settled || settled.until <= now || this.tenure.cache.state.revision >= settled.revision;
-  }
-
-  #settle(key: string, revision: bigint): void {
-    this.#settled.set(key, { revision, until: this.tenure.node.clock.monotonicMs() + CATCH_UP_MS });
-  }
-
-  #act({ claim, claimOverdue, release }: AllocationDecision, now: number): void {
+  #act({ claim, claimOverdue, release }: AllocationDecision): void {
     for (const { key } of release) this.owners.get(key)?.release();
     if (this.#draining) return;
     let free = TAKEOVERS_AT_ONCE - this.#claiming.size;
     for (const { phase } of this.owners.values()) if (phase === "taking-over") free -= 1;
     for (const wanted of claim.slice(0, Math.max(0, free))) this.#claim(wanted.topic, wanted);
     for (const wanted of claimOverdue.slice(0, Math.max(0, free - claim.length))) {
-      const count = (this.#keep.get(wanted.key)?.count ?? -1) + 1;
-      this.#keep.set(wanted.key, {
-        count,
-        until: now + Math.min(KEEP_OVERDUE_MAX_MS, KEEP_OVERDUE_MS * 2 ** count),
-      });
+      this.#notes.keep(wanted.key);
       this.#claim(wanted.topic, wanted);
     }
   }
@@ -267,7 +226,7 @@ export class TenureRun implements LaneHost {
     this.#task(async () => {
       try {
         const { epoch, revision } = await claimRange(this.tenure, topic, range, layout);
-        this.#settle(key, revision);
+        this.#notes.settle(key, revision);
         if (epoch !== undefined) this.#own({ topic, range, epoch });
       } finally {
         this.#claiming.delete(key);
@@ -286,9 +245,10 @@ export class TenureRun implements LaneHost {
     this.#task(async () => {
       const end = await owner.done;
       this.owners.delete(owner.key);
-      if (end.type !== "lost") this.#settle(owner.key, end.revision);
+      if (end.type === "failed") throw end.cause;
+      if (end.type !== "lost") this.#notes.settle(owner.key, end.revision);
       if (end.type === "blocked") this.#block(owner, end);
-      else this.#blocked.delete(owner.key);
+      else this.#notes.unblock(owner.key);
       this.#reviewSoon();
     });
   }
@@ -302,9 +262,7 @@ export class TenureRun implements LaneHost {
     }: { readonly by: SegmentId | undefined; readonly cause: unknown; readonly alarm: boolean },
   ): void {
     const { node } = this.tenure;
-    const count = (this.#blocked.get(key)?.count ?? -1) + 1;
-    const retryAfterMs = backoffMs(node, count, 200, 30_000);
-    this.#blocked.set(key, { count, until: node.clock.monotonicMs() + retryAfterMs });
+    const retryAfterMs = this.#notes.block(key);
     node.emit({ type: "blocked", topic, range, by, cause, retryAfterMs });
     if (alarm)
       node.emit({
@@ -316,16 +274,16 @@ export class TenureRun implements LaneHost {
   }
 
   /** Leases of ours that nobody here knows of: put by an attempt that was given up before its answer came. */
-  #adoptGhosts(session: Session, now: number): void {
+  #adoptGhosts(session: Session): void {
     const { state } = this.tenure.cache;
     for (const topic of state.topics.values()) {
       for (const { range, epoch, lease } of topic.leases.values()) {
         const key = rangeKey(topic.name, range);
         if (lease !== session.leaseId || this.owners.has(key) || this.#claiming.has(key)) continue;
-        if (!this.#mayTouch(key, now)) continue;
+        if (!this.#notes.mayTouch(key, state.revision)) continue;
         const claim = { topic: topic.name, range, epoch };
         if (!this.#draining) this.#own(claim);
-        else this.#task(async () => this.#settle(key, await giveBack(this.tenure, claim)));
+        else this.#task(async () => this.#notes.settle(key, await giveBack(this.tenure, claim)));
       }
     }
   }

@@ -136,7 +136,8 @@ export async function registerSegment(
     return {
       type: "registered",
       segment: { id, record, modRevision, writer: log.writer, chain: log.chain },
-      revision,
+      // Of the record itself, so that every view comes to show it.
+      revision: modRevision,
     };
   };
   if (succeeded) return opened(revision);

@@ -53,7 +53,7 @@ export async function takeOver(tenure: Tenure, claim: Claim): Promise<Takeover> 
     }
     // Not waited for by anybody here, but readers should not have to wait until somebody notices.
     for (const segment of lineage.unserved) {
-      if (segment.record.log.startsWith(`${tenure.node.logs.id}/`)) await adoptSegment(tenure, segment);
+      if (tenure.node.logs.owns(segment.record.log)) await adoptSegment(tenure, segment);
     }
     const opened = await open(tenure, claim, look.plan, lineage);
     if (typeof opened !== "bigint") return opened;

@@ -39,18 +39,19 @@ async function run(seed: number): Promise<{ order: string[]; sent: number }> {
     sent += 2;
     await world.clock.advance(random.number() * 200);
     const victim = live[Math.floor(random.number() * live.length)] as TestBuffer;
-    if (chance(0.03)) {
+    const fate = random.number();
+    if (fate < 0.03) {
       live.splice(live.indexOf(victim), 1);
       publisher.drop();
       if (chance(0.3)) await world.clock.during(victim.node.close());
       else victim.kill();
       world.buffers.splice(world.buffers.indexOf(victim), 1);
       live.push(await start());
-    } else if (chance(0.05)) {
+    } else if (fate < 0.08) {
       victim.coord.partition();
       await world.clock.advance(random.number() * 9_000);
       victim.coord.heal();
-    } else if (chance(0.05)) {
+    } else if (fate < 0.13) {
       publisher.drop();
     }
   }

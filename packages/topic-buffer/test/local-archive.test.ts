@@ -67,6 +67,7 @@ describe("the archive, when the power goes", () => {
         );
         seen[isThere ? "whole" : "none"] += 1;
         await world.finish(archive.put(NAME, chunks(), { lastSequence: last }));
+        assert.equal(world.disk.paths().length, 1, "what an earlier put left unfinished is gone");
         world.powerCut();
         const later = await world.finish(open(world));
         await world.finish(frames.expect(later.read(NAME, { lastSequence: last }), last));

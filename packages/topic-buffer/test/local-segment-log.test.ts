@@ -51,6 +51,18 @@ describe("opening a folder of segment logs", () => {
     assert.equal(asked, 1);
   });
 
+  it("owns the logs of all who made the root at the same time, soon after they have", async () => {
+    const world = new SteppedDisk(1);
+    const store = await open(world);
+    const other = new Frames("cd".repeat(16));
+    assert.equal(store.owns(new Frames(store.id).name), true);
+    assert.equal(store.owns(other.name), false);
+    const mount = world.disk.mount();
+    await world.finish(mount.open(`/data/id-${"cd".repeat(16)}`, "create").then((file) => file.close()));
+    await world.finish(store.seal(other.name).catch(() => {}));
+    assert.equal(store.owns(other.name), true);
+  });
+
   it("says what is wrong with a file system that fails", async () => {
     const world = new SteppedDisk(1);
     const fileSystem = world.disk.mount({
@@ -165,6 +177,11 @@ describe("the writer of a log", () => {
       return Buffer.concat([bytes.subarray(length), bytes.subarray(0, length)]);
     },
     "are of two writes": (frames) => Buffer.concat([frames.next([3]), frames.next([4])]),
+    "name another frame as the one before": (frames) => {
+      const bytes = frames.next([3]);
+      bytes.writeUInt8(bytes.readUInt8(8) ^ 1, 8);
+      return bytes;
+    },
     "start with another header": (frames) => frames.header,
   };
   for (const [what, make] of Object.entries(mistakes)) {

@@ -121,6 +121,34 @@ describe("taking a range over", () => {
     expect(firstOccurrences(await history.check(publisher.acked))).toEqual(numbers(10));
   });
 
+  it("seals its own segment before it opens another, also when its view does not show that one yet", async () => {
+    const { world, history, publisher } = await start();
+    await using _ = world;
+    const a = await world.startBuffer("a", { leaseTtlMs: 60_000 });
+    let show = (): void => {};
+    const shown = new Promise<void>((resolve) => {
+      show = resolve;
+    });
+    a.coord.onWatch = ({ events }) => {
+      const opens = events.some(
+        (event) => event.type === "put" && event.kv.key.startsWith(prefixes.segments),
+      );
+      return opens ? shown : Promise.resolve();
+    };
+    await world.untilOpen(16);
+    let failures = 1;
+    a.logs.hook = async (call) => {
+      if (call === "appended" && failures-- > 0)
+        throw new TopicError("log-failed", "no answer from the disk");
+    };
+    await publisher.publish(5);
+    await world.clock.advance(2_000);
+    expect(await world.segments()).toHaveLength(1);
+    show();
+    await publisher.untilAcked();
+    expect(firstOccurrences(await history.check(publisher.acked))).toEqual(numbers(5));
+  });
+
   const faults: Fault[] = ["not-done", "no-answer"];
   for (const fault of faults) {
     it(`takes over through transactions that end unknown (${fault}), whichever they are`, async () => {

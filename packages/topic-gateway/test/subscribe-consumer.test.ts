@@ -249,12 +249,12 @@ describe("a consumer", () => {
     const consumer = await join(await world.process());
     const waiting = outcome(consumer.pull({ maxMessages: 1, waitMs: 60_000 }));
     await world.coord.txn({ then: [{ type: "delete", key: subscriptionKey(TOPIC, S) }] });
-    await world.settle();
+    await world.advance(10);
     expect(await waiting).toBe("subscription-not-found");
     await world.subscribed();
     const other = await join(await world.process());
     await world.coord.txn({ then: [{ type: "delete", key: rangeSizeKey(TOPIC) }] });
-    await world.settle();
+    await world.advance(10);
     expect(await outcome(other.pull({ maxMessages: 1, waitMs: 0 }))).toBe("topic-not-found");
   });
 });
@@ -576,6 +576,59 @@ describe("several consumers", () => {
     expect(await outcome(consumer.pull({ maxMessages: 1, waitMs: 0 }))).toBe("closed");
     expect(await outcome(consumer.acknowledge(messages[1]?.ack as string))).toBe("closed");
     expect(await outcome(messages[1]?.acknowledge() as Promise<void>)).toBe("lease-lost");
+  });
+
+  it("wait for a view that lags behind, instead of taking what it does not know yet for missing", async () => {
+    await open(1);
+    const process = await world.process();
+    await world.settle();
+    let lags = true;
+    // The watch is held up, calls are not.
+    process.watchWeather = () => (lags ? "hangs" : "fine");
+    const late = "late" as SubscriptionName;
+    await world.subscribed("late");
+    const opening = openConsumer(process.context, "t", late, { consumer: "c" });
+    await world.advance(1_000);
+    const consumer = await opening;
+    consumers.push(consumer);
+    await world.advance(3_000);
+    expect(await take(consumer)).toEqual([]);
+    lags = false;
+    await world.advance(100);
+    expect(await take(consumer)).toEqual(["k0:1", "k0:2"]);
+  });
+
+  it("give back what was on its way to them when they fell silent", async () => {
+    const [log] = await open(1);
+    const process = await world.process();
+    const consumer = await join(process, { ackDeadlineMs: 1_000 });
+    const other = await join(await world.process());
+    // The view does not show the lease for a while after the transaction.
+    process.watchWeather = () => "hangs";
+    const [mine] = consumer.segments();
+    expect(mine).toBeDefined();
+    await world.advance(2_000);
+    process.watchWeather = () => "fine";
+    await world.advance(500);
+    expect(consumer.segments()).toEqual([]);
+    expect(await holderOf(log as FakeLog)).toBe(other.session);
+  });
+
+  it("hold many segments without a warning about listeners", async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning.message);
+    globalThis.process.on("warning", onWarning);
+    await open(64);
+    const process = await world.process();
+    process.weather = () => "fine";
+    const consumer = await join(process);
+    await world.advance(100);
+    expect(consumer.segments()).toHaveLength(64);
+    const messages = await consumer.pull({ maxMessages: 1000, waitMs: 0 });
+    await Promise.all(messages.map((message) => message.acknowledge()));
+    await world.settle();
+    globalThis.process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
   });
 
   it("give back a lease of theirs that they know nothing of", async () => {

@@ -117,7 +117,7 @@ function oracle(drawn: readonly Drawn[], revision: bigint): { position: number; 
   return drawn.map((one, i) => {
     const start = one.listed !== undefined ? one.listed : 0;
     const marked = one.bookmark?.generation === 1 ? one.bookmark.sequence : 0;
-    return { position: start > marked ? start : marked, eligible: !done(i) && one.predecessors.every(done) };
+    return { position: Math.max(start, marked), eligible: !done(i) && one.predecessors.every(done) };
   });
 }
 

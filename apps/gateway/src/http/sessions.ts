@@ -36,7 +36,7 @@ interface Session {
 /** A consumer that failed with one of these does not recover. */
 const FINAL: ReadonlySet<TopicErrorCode> = new Set(["closed", "topic-not-found", "subscription-not-found"]);
 
-export class HttpSessions {
+export class HttpSessions implements AsyncDisposable {
   readonly #subscriber: Subscriber;
   readonly #clock: Clock;
   readonly #silenceMs: number;
@@ -137,6 +137,10 @@ export class HttpSessions {
   async close(): Promise<void> {
     for (const [id, session] of [...this.#sessions]) void this.#end(id, session);
     await Promise.all(this.#closing);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

@@ -8,6 +8,8 @@ const MAX_PULL_MESSAGES = 10_000;
 const DEFAULT_PULL_MESSAGES = 100;
 const MAX_PULL_BYTES = 8 * 1024 * 1024;
 const MAX_WAIT_MS = 30_000;
+/** A first pull has its session to open and its first messages to fetch: one that does not wait at all comes back empty. */
+const DEFAULT_WAIT_MS = 1_000;
 
 /** Create and list subscriptions; pull, commit, and end a consumer's session. */
 export function addSubscriptionRoutes(app: Hono, options: GatewayAppOptions): void {
@@ -41,7 +43,7 @@ export function addSubscriptionRoutes(app: Hono, options: GatewayAppOptions): vo
         min: 1,
         max: MAX_PULL_MESSAGES,
       }),
-      waitMs: queryInteger(c, "waitMs", { fallback: 0, min: 0, max: MAX_WAIT_MS }),
+      waitMs: queryInteger(c, "waitMs", { fallback: DEFAULT_WAIT_MS, min: 0, max: MAX_WAIT_MS }),
       maxBytes: MAX_PULL_BYTES,
       signal: AbortSignal.any([gone, closing]),
     };

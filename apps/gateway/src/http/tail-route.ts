@@ -1,4 +1,4 @@
-import type { Context, Hono } from "hono";
+import type { Hono } from "hono";
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import type { GatewayAppOptions } from "./app.js";
 import { toErrorAnswer } from "./errors.js";
@@ -25,7 +25,7 @@ export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
           await stream.writeSSE({ id: message.id, event: "message", data });
         }
       } catch (error) {
-        if (!signal.aborted) await tellError(c, stream, error);
+        if (!signal.aborted) await tellError(stream, error);
       } finally {
         quiet();
         metrics.tailEnded();
@@ -42,7 +42,7 @@ export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
     return () => cancel();
   }
 
-  async function tellError(c: Context, stream: SSEStreamingApi, error: unknown): Promise<void> {
+  async function tellError(stream: SSEStreamingApi, error: unknown): Promise<void> {
     const { status, body } = toErrorAnswer(error);
     if (status === 500) onError(error);
     await stream.writeSSE({ event: "error", data: JSON.stringify(body) });

@@ -45,6 +45,7 @@ export const mutations: Readonly<Record<MutationName, Mutation>> = {
 class LogsWithoutFence implements SegmentLogStore {
   readonly id: string;
   readonly #logs: SegmentLogStore;
+  readonly owns: SegmentLogStore["owns"];
   readonly read: SegmentLogStore["read"];
   readonly seal: SegmentLogStore["seal"];
   readonly drop: SegmentLogStore["drop"];
@@ -52,6 +53,7 @@ class LogsWithoutFence implements SegmentLogStore {
   constructor(logs: SegmentLogStore) {
     this.id = logs.id;
     this.#logs = logs;
+    this.owns = logs.owns.bind(logs);
     this.read = logs.read.bind(logs);
     this.seal = logs.seal.bind(logs);
     this.drop = logs.drop.bind(logs);

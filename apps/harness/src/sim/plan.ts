@@ -17,6 +17,8 @@ export interface Plan {
   readonly appendDeadlineMs: number;
   /** Between two publishes of a producer, on average. */
   readonly publishEveryMs: number;
+  /** What the coordination store remembers; watchers that are behind by more must start anew. */
+  readonly historyRevisions: number;
   /** Also a subscription that starts at the end, made at this time. */
   readonly latestAtMs: number | undefined;
   /** When the topic's ranges are changed, and to which size. */
@@ -62,6 +64,7 @@ export function planOf(random: SeededRandom): Plan {
     segmentMaxAgeMs: random.pick([2000, 8000, 60_000]),
     appendDeadlineMs: random.pick([2000, 10_000, 30_000]),
     publishEveryMs: random.pick([100, 250, 500]),
+    historyRevisions: random.pick([60, 1_000_000, 1_000_000]),
     latestAtMs: random.chance(0.5) ? random.between(1000, 12_000) : undefined,
     resizes: Array.from({ length: random.pick([0, 0, 0, 1, 2]) }, () => ({
       atMs: random.between(2000, 15_000),

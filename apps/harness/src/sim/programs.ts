@@ -34,16 +34,14 @@ export interface Setting {
 /** Small, so that what is prepared ahead runs out all the time. */
 const PREALLOCATE_BYTES = 4096;
 
-export function coordProgram({ world, recorder }: Setting): Program {
+export function coordProgram({ world, recorder, plan }: Setting): Program {
   return async ({ process, fileSystem, terminated }) => {
     const store = await openEmbeddedCoord({
       directory: "/coord",
       clock: process.clock,
       fileSystem,
       randomBytes: (count) => process.random.bytes(count),
-      // All of it, for the checker.
-      historyRevisions: 1_000_000,
-      historyBytes: 1_000_000_000,
+      historyRevisions: plan.historyRevisions,
       // Small, so that it is rotated now and then.
       walBytes: 60_000,
     });

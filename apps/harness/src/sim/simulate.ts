@@ -5,6 +5,7 @@ import { startOf, Timeline } from "../checker/timeline.js";
 import { Faults } from "./faults.js";
 import { type Plan, planOf } from "./plan.js";
 import { bufferProgram, coordProgram, type Mutation, openStores, type Setting } from "./programs.js";
+import { SimulationError } from "./scheduler.js";
 import { consumerProgram, producerProgram, readStamp, setupProgram, subscriptionNames } from "./workload.js";
 import { World } from "./world.js";
 
@@ -59,6 +60,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   recorder.faultsEnded();
   await waitForQuiet(setting);
 
+  checkRevisions(recorder);
   // Whatever was acknowledged must be on the disks by now.
   for (const host of hostsOf(world)) world.powerCut(host);
   const { logs, archive } = await finish(
@@ -143,6 +145,16 @@ function isSettled(recorder: HistoryRecorder): boolean {
       return (bookmarks.get(segment.name)?.at(-1)?.value?.sequence ?? 0) >= sequence;
     });
   });
+}
+
+/** The store makes them one by one, so that one that is missing was missed: nothing could be said of such a history. */
+function checkRevisions({ revisions }: HistoryRecorder): void {
+  for (const [index, { revision }] of revisions.entries()) {
+    const before = revisions[index - 1]?.revision;
+    if (before !== undefined && revision !== before + 1n) {
+      throw new SimulationError(`the observer saw revision ${revision} right behind ${before}`);
+    }
+  }
 }
 
 /** Runs the world until a promise of the observer's is settled. */

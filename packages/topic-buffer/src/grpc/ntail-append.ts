@@ -14,10 +14,9 @@ import {
   type RefusalCode,
   TopicError,
 } from "@x/topic-gateway/protocol";
-import type { ntail } from "@x/topic-gateway/wire";
+import { type ntail, statusOf } from "@x/topic-gateway/wire";
 import { keyHash } from "../entries.js";
 import type { BufferNode, RangeStatus } from "../node.js";
-import { statusOf } from "./status.js";
 
 /** Requests without an answer, before no more are read. */
 const MAX_UNANSWERED = 10_000;
@@ -155,7 +154,7 @@ export class NtailAppend {
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.#flushing = false;
       for (const lane of this.#lanes.values()) if (lane.forming.length > 0) this.#form(lane);
     });

@@ -12,9 +12,8 @@ import {
   TopicError,
   ticksOfMicros,
 } from "@x/topic-gateway/protocol";
-import type { ntail } from "@x/topic-gateway/wire";
+import { type ntail, requestsOf, respond, signalOf, unary } from "@x/topic-gateway/wire";
 import type { BufferNode } from "../node.js";
-import { requestsOf, respond, signalOf, unary } from "./call.js";
 import { NtailAppend } from "./ntail-append.js";
 
 /** Together with one message of the largest size below the 4 MiB that clients receive by default. */

@@ -13,9 +13,8 @@ import {
   type SegmentId,
   TopicError,
 } from "@x/topic-gateway/protocol";
-import { topics } from "@x/topic-gateway/wire";
+import { requestsOf, respond, signalOf, topics, unary } from "@x/topic-gateway/wire";
 import type { BufferNode } from "../node.js";
-import { requestsOf, respond, signalOf, unary } from "./call.js";
 import { decodePublishRequest, encodeReadResponse, toPublishResponse } from "./codec.js";
 
 const generated: typeof topics.BufferServiceService = topics.BufferServiceService;

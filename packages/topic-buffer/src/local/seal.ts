@@ -86,6 +86,7 @@ async function makeDurable(file: FileHandle, from: number, end: number): Promise
   for (let at = from; at < end; at += COPY_BYTES) {
     const space = Buffer.allocUnsafe(Math.min(COPY_BYTES, end - at));
     const length = await file.read(space, at);
+    await file.write([space.subarray(0, length)], at);
   }
   await file.datasync();
 }

@@ -77,6 +77,7 @@ class LocalLogStore implements LocalSegmentLog {
   /** Those of topics that are known to be durable. */
   readonly #directories = new Set<string>();
   #ids: ReadonlySet<string>;
+  #loading: Promise<void> | undefined;
   #closed = false;
 
   constructor(
@@ -87,6 +88,24 @@ class LocalLogStore implements LocalSegmentLog {
     this.#fileSystem = options.fileSystem;
     this.#ids = new Set(ids);
     this.id = ids[0] as string;
+  }
+
+  owns(name: string): boolean {
+    const isKnown = this.#ids.has(name.slice(0, name.indexOf("/")));
+    if (!isKnown && !this.#closed) void this.#loadIds().catch(() => {});
+    return isKnown;
+  }
+
+  /** Again, since somebody may have made the root at the same time as this process. */
+  #loadIds(): Promise<void> {
+    this.#loading ??= listStoreIds(this.#fileSystem, this.#options.directory)
+      .then((ids) => {
+        this.#ids = new Set(ids);
+      })
+      .finally(() => {
+        this.#loading = undefined;
+      });
+    return this.#loading;
   }
 
   async create(name: string, headerFrame: Buffer): Promise<SegmentLogWriter> {
@@ -223,7 +242,7 @@ class LocalLogStore implements LocalSegmentLog {
     if (this.#closed) throw new TopicError("closed", "the store of segment logs was closed");
     const { directory } = this.#options;
     const paths = logPaths(directory, name);
-    if (!this.#ids.has(paths.storeId)) this.#ids = new Set(await listStoreIds(this.#fileSystem, directory));
+    if (!this.#ids.has(paths.storeId)) await this.#loadIds();
     if (this.#ids.has(paths.storeId)) return paths;
     throw new TopicError(
       "unavailable",

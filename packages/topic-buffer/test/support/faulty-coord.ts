@@ -23,6 +23,8 @@ export class FaultyCoord implements Coord {
   readonly #coord: Coord;
   /** Asked before each transaction. */
   onTxn: (txn: Txn) => Fault = () => "none";
+  /** Asked before each batch of a watch is told; it comes when that resolves. */
+  onWatch: (batch: WatchBatch) => Promise<void> = async () => {};
   /** Nothing gets through, either way; calls fail and watches say nothing. */
   #partition: { readonly promise: Promise<void>; readonly heal: () => void } | undefined;
 
@@ -88,6 +90,7 @@ export class FaultyCoord implements Coord {
 
   async *watch(selector: KeySelector, options?: WatchOptions): AsyncGenerator<WatchBatch> {
     for await (const batch of this.#coord.watch(selector, options)) {
+      await this.onWatch(batch);
       while (this.#partition) await this.#partition.promise;
       yield batch;
     }

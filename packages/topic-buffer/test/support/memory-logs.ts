@@ -40,6 +40,10 @@ export class MemoryLogs implements SegmentLogStore {
     this.#disk = disk;
   }
 
+  owns(name: string): boolean {
+    return name.startsWith(`${this.id}/`);
+  }
+
   async create(name: string, headerFrame: Buffer): Promise<SegmentLogWriter> {
     await this.#call("create", name);
     if (this.#disk.logs.has(name)) throw new TopicError("log-exists", `${name} is there`);
@@ -106,7 +110,7 @@ export class MemoryLogs implements SegmentLogStore {
   }
 
   async #call(call: LogCall, name: string): Promise<void> {
-    if (!name.startsWith(`${this.id}/`)) throw new TopicError("unavailable", `${name} is in another store`);
+    if (!this.owns(name)) throw new TopicError("unavailable", `${name} is in another store`);
     await this.hook(call, name);
   }
 

@@ -6,7 +6,7 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { TopicClient } from "../client/topic-client.js";
 import { TopicError } from "../errors.js";
 import type { AppendRequest, AppendResponse } from "../gen/ntail/streams/v1/service.js";
-import { requestsOf, signalOf, write } from "./duplex.js";
+import { requestsOf, signalOf, write } from "./call.js";
 import { toServiceError } from "./status.js";
 
 /** Requests of one stream that are unanswered, before no more are read. */

@@ -1,12 +1,12 @@
 /** The gateway's gRPC server: `ntail.streams.v1.GatewayService` on a TopicClient, with health and reflection. */
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { TopicClient } from "../client/topic-client.js";
 import { TopicError } from "../errors.js";
 import { type GatewayServiceServer, GatewayServiceService } from "../gen/ntail/streams/v1/service.js";
 import { msOfTicks, ticksOfMicros } from "../protocol/message-id.js";
 import { handleAppend } from "./append-handler.js";
+import { unary } from "./call.js";
 import { addHealthAndReflection } from "./reflection-and-health.js";
-import { toServiceError } from "./status.js";
 import { handleTail } from "./tail-handler.js";
 
 export interface GatewayServerOptions {
@@ -84,14 +84,5 @@ export function gatewayHandlers(client: TopicClient): GatewayServiceServer {
       return {};
     }),
     listSubscriptions: unary(async ({ topic }) => ({ subscriptions: client.listSubscriptions(topic) })),
-  };
-}
-
-function unary<Request, Response>(handle: (request: Request) => Promise<Response>) {
-  return (call: ServerUnaryCall<Request, Response>, done: sendUnaryData<Response>): void => {
-    handle(call.request).then(
-      (response) => done(null, response),
-      (error) => done(toServiceError(error)),
-    );
   };
 }

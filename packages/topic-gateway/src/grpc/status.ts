@@ -32,6 +32,11 @@ const STATUS: Readonly<Record<TopicErrorCode, status>> = {
 
 const ERROR_CODE = "x-error-code";
 
+/** The status that an error is told with. */
+export function statusOf(error: unknown): status {
+  return toServiceError(error).code;
+}
+
 /** What a gRPC handler fails with. Errors that are not ours are told without their insides. */
 export function toServiceError(error: unknown): { code: status; details: string; metadata: Metadata } {
   const metadata = new Metadata();

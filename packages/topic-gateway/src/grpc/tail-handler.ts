@@ -8,7 +8,7 @@ import { TopicError } from "../errors.js";
 import type { TailRequest, TailResponse } from "../gen/ntail/streams/v1/service.js";
 import { encodeMessageId, parseMessageId } from "../protocol/message-id.js";
 import type { Consumer, Message } from "../subscribe/consumer.js";
-import { requestsOf, signalOf, write } from "./duplex.js";
+import { requestsOf, signalOf, write } from "./call.js";
 import { toServiceError } from "./status.js";
 
 /** How long a poll waits for a first message. */

@@ -59,6 +59,12 @@ export interface SegmentLogStore {
    * that starts otherwise every method throws TopicError "unavailable".
    */
   readonly id: string;
+  /**
+   * Whether a log of this name would be in this store. Goes by the name alone. A root that two processes made at the same time
+   * has two ids, so this is the question to ask, not whether a name starts with `id`; of an id that somebody else has just made it may
+   * know only when it is asked again.
+   */
+  owns(name: string): boolean;
   /** Creates the log with its header frame, durable on return. @throws TopicError "log-exists", "log-failed" */
   create(name: string, headerFrame: Buffer): Promise<SegmentLogWriter>;
   /**

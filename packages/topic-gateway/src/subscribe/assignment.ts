@@ -29,9 +29,9 @@ export interface AssignmentOptions {
   };
 }
 
-const PLAN_GAP_MS = 2;
-/** Planning takes at most a tenth of the time, however long the history is. */
-const PLAN_SHARE = 10;
+const REVIEW_GAP_MS = 2;
+/** Looking through everything takes at most a tenth of the time, however long the history is. */
+const REVIEW_SHARE = 10;
 const MAX_ACQUIRING = 32;
 /** How long the view is waited for after a write of our own. */
 const REACH_MS = 1000;
@@ -55,12 +55,12 @@ export class Assignment {
   readonly #acquiring = new Set<SegmentName>();
   readonly #refusedUntilMs = new Map<SegmentName, number>();
   readonly #unlisten: () => void;
-  /** Wants to be a consumer, and is one as the view shows it. */
   #wanted = false;
-  #joined = false;
+  /** The revision that has it among the consumers, once it is; a view of an earlier one knows too little to decide by. */
+  #joinedRevision: bigint | undefined;
   #over = false;
-  #cancelPlan: (() => void) | undefined;
-  #nextPlanMs = 0;
+  #cancelReview: (() => void) | undefined;
+  #nextReviewMs = 0;
 
   constructor(options: AssignmentOptions) {
     const { context, session } = options;
@@ -77,25 +77,26 @@ export class Assignment {
   /** Becomes one of the subscription's consumers. @throws TopicError "topic-not-found", "subscription-not-found" */
   async join(): Promise<void> {
     this.#wanted = true;
-    await this.#reach(await this.#membership.enter());
+    const revision = await this.#membership.enter();
     // It may have left again meanwhile.
     if (this.#over || !this.#wanted) return;
-    this.#joined = true;
+    this.#joinedRevision = revision;
+    await this.#reach(revision);
     this.#onChange();
   }
 
   /** Gives everything back, waiting for nothing, and takes nothing until `join`. */
   async leave(): Promise<void> {
     this.#wanted = false;
-    this.#joined = false;
-    for (const held of [...this.held.values()]) void this.#release(held, 0);
+    this.#joinedRevision = undefined;
+    this.#releaseAll();
     await this.#membership.leave();
   }
 
   /** Commits what is acknowledged and ends the session, which gives everything back. */
   async close(): Promise<void> {
     this.#wanted = false;
-    this.#joined = false;
+    this.#joinedRevision = undefined;
     const all = [...this.held.values()];
     for (const held of all) held.stopDelivering();
     // The commits end with the session at the latest.
@@ -109,9 +110,9 @@ export class Assignment {
     if (this.#over) return;
     this.#over = true;
     this.#wanted = false;
-    this.#joined = false;
+    this.#joinedRevision = undefined;
     this.#unlisten();
-    this.#cancelPlan?.();
+    this.#cancelReview?.();
     for (const held of [...this.held.values()]) this.#end(held, "segment-lost");
   }
 
@@ -119,23 +120,49 @@ export class Assignment {
 
   #onChange(): void {
     if (this.#over) return;
+    const { failure } = this.#options.context.cache;
+    if (failure !== undefined) this.#options.on.failed(failure);
+    else if (this.#joinedRevision !== undefined || this.held.size > 0) this.#reviewSoon();
+  }
+
+  #reviewSoon(): void {
+    if (this.#cancelReview) return;
+    const delayMs = this.#nextReviewMs - this.#port.clock.monotonicMs();
+    if (delayMs <= 0) this.#review();
+    else this.#reviewIn(delayMs);
+  }
+
+  #reviewIn(delayMs: number): void {
+    this.#cancelReview?.();
+    this.#cancelReview = this.#port.clock.setTimer(delayMs, () => {
+      this.#cancelReview = undefined;
+      this.#review();
+    });
+  }
+
+  /** Looks at everything anew. */
+  #review(): void {
+    const { clock } = this.#port;
+    const startedMs = clock.monotonicMs();
     const { context, topic: topicName, subscription: subscriptionName, on } = this.#options;
-    const { state, failure } = context.cache;
-    if (failure !== undefined) {
-      on.failed(failure);
-      return;
-    }
+    const { state } = context.cache;
     const topic = state.topics.get(topicName);
     const subscription = topic?.subscriptions.get(subscriptionName);
+    const isJoined = this.#joinedRevision !== undefined && state.revision >= this.#joinedRevision;
     if (topic?.config && subscription?.record) {
       for (const held of [...this.held.values()]) this.#lookAfter(held, topic, subscription);
-      this.#planSoon();
-    } else if (this.#joined) {
-      // What can't be read is not gone.
+      if (isJoined && this.session.isAlive()) this.#plan(topic, subscription);
+    } else if (isJoined) {
       const keys = [rangeSizeKey(topicName), subscriptionKey(topicName, subscriptionName)];
-      if (keys.some((key) => state.faults.has(key))) return;
-      on.failed(topic?.config ? noSubscription(topicName, subscriptionName) : noTopic(topicName));
+      // What can't be read is not gone.
+      if (!keys.some((key) => state.faults.has(key))) {
+        on.failed(topic?.config ? noSubscription(topicName, subscriptionName) : noTopic(topicName));
+      }
     }
+    // What was on its way to us when we left.
+    if (!this.#wanted) this.#releaseAll();
+    const endedMs = clock.monotonicMs();
+    this.#nextReviewMs = endedMs + Math.max(REVIEW_GAP_MS, (endedMs - startedMs) * REVIEW_SHARE);
   }
 
   #lookAfter(held: HeldSegment, topic: TopicView, subscription: SubscriptionView): void {
@@ -147,7 +174,7 @@ export class Assignment {
 
     if (subscription.leases.get(held.name)?.createRevision !== held.createRevision) {
       // Our own last commit, which gives the lease back, may show here before it is answered.
-      if (!subscription.bookmarks.get(held.name)?.record.finished) this.#end(held, "segment-lost");
+      if (!held.isFinishing) this.#end(held, "segment-lost");
       return;
     }
     const isThere = record ? record.incarnation === held.incarnation : state.faults.has(segmentKey(held.id));
@@ -155,32 +182,8 @@ export class Assignment {
     if (!isThere || record?.state === "deleted" || !isCurrent) this.#giveUp(held);
   }
 
-  #planSoon(): void {
-    if (!this.#joined || this.#over || this.#cancelPlan) return;
-    const { clock } = this.#port;
-    const delayMs = this.#nextPlanMs - clock.monotonicMs();
-    if (delayMs <= 0) this.#plan();
-    else this.#planIn(delayMs);
-  }
-
-  #planIn(delayMs: number): void {
-    this.#cancelPlan?.();
-    this.#cancelPlan = this.#port.clock.setTimer(delayMs, () => {
-      this.#cancelPlan = undefined;
-      this.#plan();
-    });
-  }
-
-  #plan(): void {
-    if (!this.#joined || this.#over || !this.session.isAlive()) return;
-    const { context, topic: topicName, subscription: subscriptionName } = this.#options;
-    const topic = context.cache.state.topics.get(topicName);
-    const subscription = topic?.subscriptions.get(subscriptionName);
-    if (!topic || !subscription?.record) return;
-    const { clock } = this.#port;
-    const startedMs = clock.monotonicMs();
+  #plan(topic: TopicView, subscription: SubscriptionView): void {
     const me = this.sessionId;
-
     const eligible = progressOf(topic, subscription, { unreadable: this.#unreadable(), eligibleOnly: true });
     const { acquire, release } = planMoves({
       me,
@@ -194,21 +197,18 @@ export class Assignment {
     for (const [name, lease] of subscription.leases) {
       if (lease.session !== me || this.held.has(name) || this.#busy.has(name)) continue;
       // Ours, and we know nothing of it: a transaction took effect after we had given up on it.
-      void this.#giveBack(parseSegmentName(topicName, name), lease.createRevision);
+      void this.#giveBack(parseSegmentName(topic.name, name), lease.createRevision);
     }
     for (const name of release) {
       const held = this.held.get(name);
       if (held) void this.#release(held, this.#options.drainMs);
     }
-    if (acquire.length > 0) {
-      const wanted = new Set(acquire);
-      this.#acquireSome(
-        eligible.filter(({ name }) => wanted.has(name)),
-        subscription,
-      );
-    }
-    const endedMs = clock.monotonicMs();
-    this.#nextPlanMs = endedMs + Math.max(PLAN_GAP_MS, (endedMs - startedMs) * PLAN_SHARE);
+    if (acquire.length === 0) return;
+    const wanted = new Set(acquire);
+    this.#acquireSome(
+      eligible.filter(({ name }) => wanted.has(name)),
+      subscription,
+    );
   }
 
   #unreadable(): ReadonlySet<SegmentName> | undefined {
@@ -229,8 +229,8 @@ export class Assignment {
       const { name } = segment;
       const untilMs = this.#refusedUntilMs.get(name) ?? 0;
       if (untilMs > nowMs) {
-        if (!this.#cancelPlan) this.#planIn(untilMs - nowMs);
-      } else if (this.#acquiring.size < MAX_ACQUIRING && !this.#busy.has(name)) {
+        if (!this.#cancelReview) this.#reviewIn(untilMs - nowMs);
+      } else if (this.#acquiring.size < MAX_ACQUIRING && !this.#busy.has(name) && !this.held.has(name)) {
         this.#refusedUntilMs.delete(name);
         void this.#acquire(segment, subscription);
       }
@@ -253,8 +253,8 @@ export class Assignment {
     try {
       const lease = await acquireLease(this.#port, subject, segment);
       if (!lease) {
-        this.#refusedUntilMs.set(name, this.#port.clock.monotonicMs() + REFUSED_MS);
-      } else if (!this.#joined) {
+        this.#refused(name);
+      } else if (!this.#wanted) {
         if (!this.#over) await this.#reach(await releaseLease(this.#port, subject, lease.createRevision));
       } else {
         const held = new HeldSegment({
@@ -279,7 +279,7 @@ export class Assignment {
       }
     } catch {
       // The session is over, or the store refuses for good; a session that lives tries again.
-      this.#refusedUntilMs.set(name, this.#port.clock.monotonicMs() + REFUSED_MS);
+      this.#refused(name);
     } finally {
       this.#busy.delete(name);
       this.#acquiring.delete(name);
@@ -287,7 +287,18 @@ export class Assignment {
     this.#onChange();
   }
 
+  #refused(name: SegmentName): void {
+    const nowMs = this.#port.clock.monotonicMs();
+    for (const [other, untilMs] of this.#refusedUntilMs)
+      if (untilMs <= nowMs) this.#refusedUntilMs.delete(other);
+    this.#refusedUntilMs.set(name, nowMs + REFUSED_MS);
+  }
+
   // --- giving back
+
+  #releaseAll(): void {
+    for (const held of [...this.held.values()]) void this.#release(held, 0);
+  }
 
   /** Stops delivering, lets what was delivered be acknowledged, commits it, and gives the lease back. */
   async #release(held: HeldSegment, drainMs: number): Promise<void> {

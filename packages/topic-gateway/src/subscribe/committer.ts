@@ -36,7 +36,7 @@ export class Committer {
   #end = Number.POSITIVE_INFINITY;
   #state: "open" | "finished" | "lost" = "open";
   #running = false;
-  #onItsWay: { readonly sequence: number; readonly batch: Batch } | undefined;
+  #onItsWay: { readonly sequence: number; readonly isLast: boolean; readonly batch: Batch } | undefined;
   #next: Batch | undefined;
   #hurry = false;
   #endPause: (() => void) | undefined;
@@ -53,6 +53,10 @@ export class Committer {
 
   get committed(): number {
     return this.#committed;
+  }
+
+  get isFinishing(): boolean {
+    return this.#onItsWay?.isLast ?? false;
   }
 
   get state(): "open" | "finished" | "lost" {
@@ -124,7 +128,7 @@ export class Committer {
       const isLast = this.#isLast;
       const sequence = Math.min(this.#acknowledged, this.#end);
       const batch = this.#takeNext();
-      this.#onItsWay = { sequence, batch };
+      this.#onItsWay = { sequence, isLast, batch };
       const result = await this.#options.write(sequence, isLast).catch((): CommitResult => "lost");
       this.#onItsWay = undefined;
       if (result !== "lost") {

@@ -1,12 +1,12 @@
-import { type Coord, CoordError, type KeyValue } from "@x/coord";
+import type { Coord, KeyValue, Txn } from "@x/coord";
 import type { ClientContext } from "../client/context.js";
 import { TopicError } from "../errors.js";
 import { prefixes, rangeSizeKey, subscriptionKey } from "../protocol/keys.js";
 import { parseSubscriptionName, parseTopicName, type TopicName } from "../protocol/names.js";
 import { encodeSubscription, type SubscriptionMode, type SubscriptionRecord } from "../protocol/records.js";
-import { sleep } from "../protocol/runtime.js";
 import { type SegmentName, segmentName } from "../protocol/segment-id.js";
 import { SystemState, type TopicView } from "../topics/state.js";
+import { Attempts, isUnavailable } from "./attempts.js";
 
 export interface CreateSubscriptionOptions {
   /** "earliest" (the default): all messages that are stored. "latest": those acknowledged after the call, and perhaps a few more. */
@@ -17,10 +17,8 @@ export interface CreateSubscriptionOptions {
 }
 
 const PAGE = 1000;
-const FIRST_PAUSE_MS = 20;
-const LONGEST_PAUSE_MS = 1000;
-/** An owner that hangs must not eat up the whole deadline: another one may have taken over meanwhile. */
-const DESCRIBE_TIMEOUT_MS = 1000;
+/** Shorter than for the store: while an owner hangs another one may take over. */
+const DESCRIBE_MS = 1000;
 
 /**
  * Creates a subscription. It is there, with its start fixed, when the promise resolves; no bookmark is written.
@@ -45,7 +43,7 @@ export async function createSubscription(
     );
   }
   signal?.throwIfAborted();
-  const attempts = new Attempts(context, deadlineMs, signal);
+  const attempts = new Attempts(context, { deadlineMs, signal });
   const key = subscriptionKey(topicName, subscription);
   const topicKey = rangeSizeKey(topicName);
   // What an attempt with an unknown result may have written, and the revision that was the newest before it.
@@ -55,20 +53,18 @@ export async function createSubscription(
       const { incarnation, newest, record } = await startNow(context, topicName, mode, attempts);
       const value = encodeSubscription(record);
       written.set(value, written.get(value) ?? newest);
-      const result = await context.coord.txn(
-        {
-          compare: [
-            { key, target: "create", op: "=", value: 0n },
-            { key: topicKey, target: "create", op: "=", value: incarnation },
-          ],
-          then: [{ type: "put", key, value }],
-          else: [
-            { type: "get", key },
-            { type: "get", key: topicKey },
-          ],
-        },
-        signal && { signal },
-      );
+      const txn: Txn = {
+        compare: [
+          { key, target: "create", op: "=", value: 0n },
+          { key: topicKey, target: "create", op: "=", value: incarnation },
+        ],
+        then: [{ type: "put", key, value }],
+        else: [
+          { type: "get", key },
+          { type: "get", key: topicKey },
+        ],
+      };
+      const result = await attempts.ask((options) => context.coord.txn(txn, options));
       if (result.succeeded) return;
       const [there, topicThere] = result.results.map((one) => (one.type === "get" ? one.kvs[0] : undefined));
       if (there) {
@@ -108,15 +104,15 @@ async function startNow(
   mode: SubscriptionMode,
   attempts: Attempts,
 ): Promise<Start> {
-  const { signal } = attempts;
-  const { revision, kvs } = await context.coord.get({ key: rangeSizeKey(topic) }, signal && { signal });
+  const key = rangeSizeKey(topic);
+  const { revision, kvs } = await attempts.ask((options) => context.coord.get({ key }, options));
   const incarnation = kvs[0]?.createRevision;
   if (incarnation === undefined) throw notFound(topic);
   const record = { mode, revision: 0n, positions: {}, generation: 1 };
   if (mode === "earliest") return { incarnation, newest: revision, record };
   // Never from the cache: a segment that it has not heard of yet would count as created later, and be read from its first message.
-  const view = await topicAt(context.coord, topic, revision, signal);
-  const positions = await openPositions(view, incarnation, attempts);
+  const view = await topicAt(context.coord, topic, revision, attempts);
+  const positions = await openPositions(context, view, incarnation, attempts);
   return { incarnation, newest: revision, record: { ...record, revision, positions } };
 }
 
@@ -125,7 +121,7 @@ async function topicAt(
   coord: Coord,
   topic: TopicName,
   revision: bigint,
-  signal: AbortSignal | undefined,
+  attempts: Attempts,
 ): Promise<TopicView | undefined> {
   const state = new SystemState();
   for (const prefix of [`${prefixes.segments}${topic}/`, `${prefixes.servers}${topic}/`]) {
@@ -133,7 +129,8 @@ async function topicAt(
     const to = `${prefix.slice(0, -1)}0`;
     let from = prefix;
     for (let more = true; more; ) {
-      const page = await coord.get({ from, to }, { revision, limit: PAGE, ...(signal && { signal }) });
+      const range = { from, to };
+      const page = await attempts.ask((options) => coord.get(range, { revision, limit: PAGE, ...options }));
       state.apply({ revision, snapshot: true, events: page.kvs.map((kv) => ({ type: "put", kv })) });
       more = page.more;
       const last = page.kvs.at(-1);
@@ -149,6 +146,7 @@ async function topicAt(
  * its successors, which were created later than the snapshot, are read.
  */
 async function openPositions(
+  context: ClientContext,
   topic: TopicView | undefined,
   incarnation: bigint,
   attempts: Attempts,
@@ -165,7 +163,12 @@ async function openPositions(
   }
   const positions: Record<string, number> = {};
   const asking = [...byAddress].map(async ([address, names]) => {
-    const found = await attempts.describe(address, topic?.name as string);
+    const connection = context.connections.to(address);
+    const statuses = await attempts.ask(
+      (options) => connection.describe(topic?.name as string, options),
+      DESCRIBE_MS,
+    );
+    const found = new Map(statuses.map((one) => [segmentName(one.segment), one.durableSequence]));
     for (const name of names) {
       const sequence = found.get(name);
       if (sequence === undefined) {
@@ -180,66 +183,6 @@ async function openPositions(
   return positions;
 }
 
-/** Tries again, with pauses that grow, until the deadline. */
-class Attempts {
-  readonly signal: AbortSignal | undefined;
-  readonly #context: ClientContext;
-  readonly #deadlineMs: number;
-  readonly #untilMs: number;
-  #pauseMs = FIRST_PAUSE_MS;
-
-  constructor(context: ClientContext, deadlineMs: number, signal: AbortSignal | undefined) {
-    this.#context = context;
-    this.#deadlineMs = deadlineMs;
-    this.#untilMs = context.runtime.clock.monotonicMs() + deadlineMs;
-    this.signal = signal;
-  }
-
-  async pause(cause?: unknown): Promise<void> {
-    const { clock, random } = this.#context.runtime;
-    const leftMs = this.#untilMs - clock.monotonicMs();
-    if (leftMs <= 0) {
-      throw new TopicError(
-        "unavailable",
-        `the subscription could not be created within ${this.#deadlineMs} ms`,
-        {
-          cause,
-        },
-      );
-    }
-    const pauseMs = Math.min(this.#pauseMs * (0.5 + random.number()), leftMs);
-    this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
-    await sleep(clock, pauseMs, this.signal);
-  }
-
-  /** The durable sequences of the segments that a buffer serves. @throws TopicError "unavailable", signal.reason */
-  async describe(address: string, topic: string): Promise<Map<SegmentName, number>> {
-    const { clock } = this.#context.runtime;
-    const giveUp = new AbortController();
-    const cancel = clock.setTimer(DESCRIBE_TIMEOUT_MS, () =>
-      giveUp.abort(
-        new TopicError("unavailable", `${address} did not answer within ${DESCRIBE_TIMEOUT_MS} ms`),
-      ),
-    );
-    const onAbort = (): void => giveUp.abort(this.signal?.reason);
-    this.signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      this.signal?.throwIfAborted();
-      const found = await this.#context.connections.to(address).describe(topic, { signal: giveUp.signal });
-      return new Map(found.map(({ segment, durableSequence }) => [segmentName(segment), durableSequence]));
-    } finally {
-      cancel();
-      this.signal?.removeEventListener("abort", onAbort);
-    }
-  }
-}
-
-function isUnavailable(error: unknown): boolean {
-  if (error instanceof TopicError) return error.code === "unavailable" || error.code === "not-owner";
-  // "compacted": more happened during the snapshot than the store remembers; the next one is of a newer revision.
-  return error instanceof CoordError && (error.code === "unavailable" || error.code === "compacted");
-}
-
 function notFound(topic: TopicName): TopicError {
   return new TopicError("topic-not-found", `there is no topic "${topic}"`);
 }
@@ -251,7 +194,7 @@ export async function findStart(
   mode: SubscriptionMode,
   options: { readonly deadlineMs: number; readonly signal?: AbortSignal },
 ): Promise<SubscriptionRecord> {
-  const attempts = new Attempts(context, options.deadlineMs, options.signal);
+  const attempts = new Attempts(context, options);
   for (;;) {
     try {
       return (await startNow(context, topic, mode, attempts)).record;

@@ -91,6 +91,11 @@ export class HeldSegment implements MessageOrigin {
     return this.#committer.committed;
   }
 
+  /** The commit that finishes it is on its way. */
+  get isFinishing(): boolean {
+    return this.#committer.isFinishing;
+  }
+
   get state(): "open" | "finished" | "lost" {
     return this.#committer.state;
   }
@@ -137,7 +142,9 @@ export class HeldSegment implements MessageOrigin {
   /** Whether the id is that of a message of this segment that was delivered, as far as that is still known. */
   hasDelivered({ time, sequence }: MessageIdParts): boolean {
     if (sequence < 1 || sequence > this.#delivered || time < this.id.startTime) return false;
-    return sequence <= this.committed || this.#times.timeOf(sequence) === time;
+    return (
+      sequence <= Math.max(this.committed, this.#times.forgotten) || this.#times.timeOf(sequence) === time
+    );
   }
 
   /** Nothing more is delivered or read. */

@@ -3,12 +3,13 @@
  * they are repeated until the signal aborts. A repeated one that is refused tells from what it finds whether the first
  * was applied: nobody but the holder of a lease writes its bookmark.
  */
-import { type Compare, type Coord, CoordError, type KeyValue, type Op, type TxnResult } from "@x/coord";
+import type { Compare, Coord, KeyValue, Op, TxnResult } from "@x/coord";
 import { bookmarkKey, bookmarkLeaseKey, subscriptionKey } from "../protocol/keys.js";
 import type { SubscriptionName } from "../protocol/names.js";
 import { type BookmarkRecord, decodeBookmark, encodeBookmark } from "../protocol/records.js";
 import { type Clock, sleep } from "../protocol/runtime.js";
 import type { SegmentId } from "../protocol/segment-id.js";
+import { ANSWER_MS, askWithin, isUnavailable } from "./attempts.js";
 import type { CommitResult } from "./committer.js";
 
 const RETRY_MS = 100;
@@ -153,7 +154,7 @@ export async function releaseLease(
   return revision;
 }
 
-/** A transaction that may be applied more than once without harm, until there is an answer. */
+/** A transaction that may be applied more than once without harm, until there is an answer. @throws signal.reason, CoordError */
 export async function repeat(
   { coord, clock, signal }: LeasePort,
   txn: { readonly compare: readonly Compare[]; readonly then: readonly Op[]; readonly else: readonly Op[] },
@@ -161,9 +162,9 @@ export async function repeat(
   for (;;) {
     signal.throwIfAborted();
     try {
-      return await coord.txn(txn, { signal });
+      return await askWithin(clock, ANSWER_MS, signal, (limit) => coord.txn(txn, { signal: limit }));
     } catch (error) {
-      if (!(error instanceof CoordError && error.code === "unavailable")) throw error;
+      if (!isUnavailable(error)) throw error;
     }
     await sleep(clock, RETRY_MS, signal);
   }

@@ -105,7 +105,9 @@ class Tail {
     if (this.#stop.signal.aborted) return;
     const topic = cache.state.topic(this.#topic);
     if (cache.failure !== undefined || !topic) {
-      this.fail(cache.failure ?? new TopicError("topic-not-found", `there is no topic "${this.#topic}" any more`));
+      this.fail(
+        cache.failure ?? new TopicError("topic-not-found", `there is no topic "${this.#topic}" any more`),
+      );
       return;
     }
     for (const segment of progressOf(topic, this.#view, { eligibleOnly: true })) {

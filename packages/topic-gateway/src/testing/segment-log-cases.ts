@@ -52,6 +52,8 @@ const naming: readonly SegmentLogCase[] = [
 
   logCase("a log of another store is never looked for in this one", async ({ store }) => {
     const foreign = new LogDraft(`${store.id.slice(1)}${store.id.startsWith("0") ? "1" : "0"}`, 1);
+    assert.equal(store.owns(new LogDraft(store.id, 1).name), true);
+    assert.equal(store.owns(foreign.name), false);
     await rejectsWith(store.create(foreign.name, foreign.header), "unavailable");
     await rejectsWith(store.seal(foreign.name), "unavailable");
     await rejectsWith(drain(store.read(foreign.name, { lastSequence: 1 })), "unavailable");

@@ -62,9 +62,12 @@ export class History {
     const byLease = new Map<string, number>();
     for (const { segment, sequence, lease, seen } of this.deliveries) {
       const held = leases.get(`${segment}@${lease}`);
-      if (!held) throw new Error(`${segment}/${sequence} was delivered under a lease that never was, ${lease}`);
+      if (!held)
+        throw new Error(`${segment}/${sequence} was delivered under a lease that never was, ${lease}`);
       if (seen >= held.endRevision)
-        throw new Error(`${segment}/${sequence} was delivered after its lease had ended at ${held.endRevision}`);
+        throw new Error(
+          `${segment}/${sequence} was delivered after its lease had ended at ${held.endRevision}`,
+        );
       // First deliveries run contiguously from the commit.
       const last = byLease.get(`${segment}@${lease}`) ?? held.from;
       expect(sequence, `${segment} under ${lease}`).toBe(last + 1);

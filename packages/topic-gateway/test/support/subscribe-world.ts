@@ -172,14 +172,16 @@ export class FakeBuffer {
   }
 }
 
-/** What a call to the store meets on its way: applied and answered, never sent, or applied with the answer lost. */
-export type Weather = "fine" | "hangs" | "not-sent" | "answer-lost";
+/** What a call to the store meets on its way: applied and answered, never sent, applied with the answer lost, or applied when nobody waits for it any more. */
+export type Weather = "fine" | "hangs" | "not-sent" | "answer-lost" | "late";
 
 /** A process of its own: a view, connections, and a way to the store that can be cut. */
 export class FakeProcess {
   readonly context: ClientContext;
   readonly events: TopicEvent[] = [];
   weather: () => Weather = () => "fine";
+  /** Of the watch alone; by default as of the calls. */
+  watchWeather: () => Weather = () => this.weather();
 
   constructor(context: Omit<ClientContext, "emit">) {
     this.context = { ...context, emit: (event) => this.events.push(event) };
@@ -221,7 +223,10 @@ export class SubscribeWorld implements AsyncDisposable {
 
   async process(options: { readonly archive?: boolean } = {}): Promise<FakeProcess> {
     let process: FakeProcess | undefined;
-    const coord = through(this.coord, this.clock, () => process?.weather() ?? "fine");
+    const coord = through(this.coord, this.clock, {
+      calls: () => process?.weather() ?? "fine",
+      watch: () => process?.watchWeather() ?? "fine",
+    });
     const cache = await StateCache.open(coord, { clock: this.clock });
     const connections = new Connections((address) => this.buffer(address).connect(), cache);
     const runtime = {
@@ -233,6 +238,7 @@ export class SubscribeWorld implements AsyncDisposable {
     const made = process;
     this.#close.push(async () => {
       made.weather = () => "fine";
+      made.watchWeather = () => "fine";
       await connections[Symbol.asyncDispose]();
       await cache.close();
     });
@@ -370,31 +376,40 @@ export class SubscribeWorld implements AsyncDisposable {
 }
 
 /** A store behind a bad connection. */
-function through(inner: Coord, clock: Clock, weather: () => Weather): Coord {
-  const call = async <T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> => {
-    signal?.throwIfAborted();
-    const now = weather();
-    if (now === "hangs") {
+function through(
+  inner: Coord,
+  clock: Clock,
+  weather: { readonly calls: () => Weather; readonly watch: () => Weather },
+): Coord {
+  const call = async <T>(
+    options: { readonly signal?: AbortSignal } | undefined,
+    run: (options?: { readonly signal?: AbortSignal }) => Promise<T>,
+  ): Promise<T> => {
+    options?.signal?.throwIfAborted();
+    const now = weather.calls();
+    // Behind the end of a session, as a rule.
+    if (now === "late") clock.setTimer(11_000, () => run().catch(() => {}));
+    if (now === "hangs" || now === "late") {
       await new Promise((_, reject) => {
-        signal?.addEventListener("abort", () => reject(signal.reason));
+        options?.signal?.addEventListener("abort", () => reject(options.signal?.reason));
       });
     }
     if (now === "not-sent") throw new CoordError("unavailable", "not sent");
-    const result = await run();
+    const result = await run(options);
     if (now === "answer-lost") throw new CoordError("unavailable", "the answer was lost");
     return result;
   };
   return {
-    clusterId: (options) => call(options?.signal, () => inner.clusterId(options)),
-    get: (selector, options) => call(options?.signal, () => inner.get(selector, options)),
-    txn: (txn, options) => call(options?.signal, () => inner.txn(txn, options)),
-    grantLease: (ttlMs, options) => call(options?.signal, () => inner.grantLease(ttlMs, options)),
-    keepAlive: (id, options) => call(options?.signal, () => inner.keepAlive(id, options)),
-    revokeLease: (id, options) => call(options?.signal, () => inner.revokeLease(id, options)),
+    clusterId: (options) => call(options, (options) => inner.clusterId(options)),
+    get: (selector, options) => call(options, (signal) => inner.get(selector, { ...options, ...signal })),
+    txn: (txn, options) => call(options, (options) => inner.txn(txn, options)),
+    grantLease: (ttlMs, options) => call(options, (options) => inner.grantLease(ttlMs, options)),
+    keepAlive: (id, options) => call(options, (options) => inner.keepAlive(id, options)),
+    revokeLease: (id, options) => call(options, (options) => inner.revokeLease(id, options)),
     async *watch(selector, options) {
       for await (const batch of inner.watch(selector, options)) {
         // What happened meanwhile is told late, as it is when a connection is back.
-        while (weather() === "hangs" && !options?.signal?.aborted) {
+        while (weather.watch() === "hangs" && !options?.signal?.aborted) {
           await sleep(clock, 50, options?.signal).catch(() => {});
         }
         yield batch;

@@ -1,3 +1,4 @@
+/** The server's side of gRPC calls, as async iterables and promises. */
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import { toServiceError } from "./status.js";
 
@@ -27,6 +28,15 @@ export function signalOf(call: {
   return controller.signal;
 }
 
+/** Writes, and gives a promise to wait for while the client does not take what was written before. */
+export function write<Request, Response>(
+  call: ServerDuplexStream<Request, Response> | ServerWritableStream<Request, Response>,
+  response: Response,
+  signal: AbortSignal,
+): Promise<void> | undefined {
+  return signal.aborted || call.write(response) ? undefined : drained(call, signal);
+}
+
 /** Writes everything as fast as the client takes it, then ends the call: well, or with the error of the source. */
 export async function respond<Request, Response>(
   call: ServerDuplexStream<Request, Response> | ServerWritableStream<Request, Response>,
@@ -36,7 +46,7 @@ export async function respond<Request, Response>(
   try {
     for await (const response of responses) {
       if (signal.aborted) return;
-      if (!call.write(response)) await drained(call, signal);
+      await write(call, response, signal);
     }
     call.end();
   } catch (error) {

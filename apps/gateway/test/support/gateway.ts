@@ -1,0 +1,57 @@
+/** A gateway of the test's own process, with everything in a temporary folder. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TopicClient } from "@x/topic-gateway";
+import type { ServeConfig } from "../../src/config.js";
+import type { Log } from "../../src/log.js";
+import { serve } from "../../src/serve.js";
+
+export interface TestGateway extends AsyncDisposable {
+  readonly url: string;
+  readonly grpc: string;
+  readonly client: TopicClient;
+  /** What it logged as errors: a request that failed by our own fault. */
+  readonly errors: string[];
+  /** Ends it, and starts another one on the same folder. */
+  restart(): Promise<TestGateway>;
+}
+
+const loopback = { host: "127.0.0.1", port: 0 };
+
+export async function startGateway(directory?: string): Promise<TestGateway> {
+  const dataDirectory = directory ?? (await mkdtemp(join(tmpdir(), "x-gateway-test-")));
+  const errors: string[] = [];
+  const log: Log = {
+    info: () => {},
+    error: (message, cause) => errors.push(`${message}: ${String(cause)}`),
+    debug: () => {},
+    buffer: () => {},
+  };
+  const config: ServeConfig = {
+    role: "all",
+    http: loopback,
+    grpc: loopback,
+    dataDirectory,
+    etcd: [],
+    buffers: 2,
+    leaseTtlMs: 5_000,
+    segmentMaxBytes: 64 * 1024 * 1024,
+    segmentMaxAgeMs: 600_000,
+  };
+  const served = await serve(config, log);
+  return {
+    url: `http://${served.http}`,
+    grpc: served.grpc,
+    client: served.client as TopicClient,
+    errors,
+    async restart() {
+      await served.close();
+      return await startGateway(dataDirectory);
+    },
+    async [Symbol.asyncDispose]() {
+      await served.close();
+      await rm(dataDirectory, { recursive: true, force: true });
+    },
+  };
+}
