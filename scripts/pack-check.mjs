@@ -43,7 +43,7 @@ function checkContent(packed) {
     if (unexpected) problem(packed, `packs ${file}, which nobody who installs it needs`);
     const source = file.replace(/^dist\/(.+?)(\.d\.ts|\.js)(\.map)?$/, "src/$1.ts");
     if (source !== file && !files.includes(source))
-      problem(packed, `packs ${file}, whose source is gone: remove dist`);
+      problem(packed, `packs ${file}, whose source is gone: remove dist and .turbo`);
   }
   for (const file of ["README.md", "LICENSE"]) if (!files.includes(file)) problem(packed, `packs no ${file}`);
   const text = JSON.stringify(manifest);

@@ -262,7 +262,14 @@ describe("GatewayService over gRPC", { timeout: 30_000 }, () => {
       );
       const tail = new Tail(newClient());
       await tail.send({ init: { topic: "backlog", subscription: "s" } });
-      expect(await tail.poll(8)).toHaveLength(8);
+      // Segments of this system are small: the next one is eligible when the one before it is finished.
+      for (let count = 0; count < 8; ) {
+        const messages = await tail.pollOnce();
+        expect(messages.every((message) => message.data.length === data.length)).toBe(true);
+        count += messages.length;
+        const last = messages.at(-1);
+        if (last) await tail.send({ commit: { msgId: last.id } });
+      }
       await tail.end();
     });
 
@@ -390,7 +397,7 @@ describe("GatewayService over gRPC", { timeout: 30_000 }, () => {
   });
 
   describe("closing", () => {
-    it("says NOT_SERVING no more calls, and cuts off those that do not end", async () => {
+    it("takes no more calls, and cuts off those that do not end", async () => {
       const other = await openGatewayServer({ client: system.client, address: "127.0.0.1:0" });
       const client = new GatewayServiceClient(`127.0.0.1:${other.port}`, credentials.createInsecure());
       clients.push(client);
@@ -412,10 +419,10 @@ describe("GatewayService over gRPC", { timeout: 30_000 }, () => {
 
   // --- calls
 
-  function createTopic(topic: string, _factor?: number): Promise<unknown> {
-    return _factor === undefined
-      ? unary(gateway.createTopic, { topic })
-      : system.client.topics.add(topic, _factor);
+  /** With a factor, which that wire does not have, by the library. */
+  async function createTopic(topic: string, factor?: number): Promise<void> {
+    if (factor === undefined) await unary(gateway.createTopic, { topic });
+    else await system.client.topics.add(topic, factor);
   }
 
   function subscribe(topic: string, subscription: string): Promise<unknown> {
@@ -423,7 +430,7 @@ describe("GatewayService over gRPC", { timeout: 30_000 }, () => {
   }
 
   function unary<Request, Response>(
-    method: (request: Request, done: (error: ServiceError | null, response: Response) => void) => unknown,
+    method: UnaryMethod<Request, Response>,
     request: Request,
   ): Promise<Response> {
     return new Promise((resolve, reject) =>
@@ -506,6 +513,12 @@ async function expectStatus(call: Promise<unknown>, code: status, says: RegExp):
   expect(error?.code, error?.message).toBe(code);
   expect(error?.details).toMatch(says);
 }
+
+/** One of a generated client's methods: of their overloads the one that is called. */
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  done: (error: ServiceError | null, response: Response) => void,
+) => unknown;
 
 interface TailedMessage {
   readonly id: string;

@@ -7,7 +7,7 @@ import { type FakeLog, type FakeProcess, SubscribeWorld, textOf } from "./suppor
 const SLOTS = 8;
 const SLOT = 65536 / SLOTS;
 const STEPS = 150;
-const SEEDS = 30;
+const SEEDS = 20;
 const ADDRESSES = ["a:1", "b:1", "c:1"];
 
 interface Member {

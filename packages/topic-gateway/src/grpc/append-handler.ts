@@ -26,7 +26,14 @@ export async function handleAppend(
   const answer = (reqId: bigint, size: number, result: Pick<AppendResponse, "msgId" | "errorCode">): void => {
     unanswered -= 1;
     unansweredBytes -= size;
-    writing = write(call, { reqId, ...result }, signal) ?? writing;
+    const response = { reqId, ...result };
+    // While the client does not take answers, no more requests are read; those that were read are still answered.
+    if (writing) call.write(response);
+    else {
+      writing = write(call, response, signal)?.finally(() => {
+        writing = undefined;
+      });
+    }
     wake?.();
   };
 
@@ -34,14 +41,12 @@ export async function handleAppend(
     for await (const { reqId, topic, key, data } of requestsOf(call)) {
       unanswered += 1;
       unansweredBytes += data.length;
-      client.publish(topic, { key, data }, { signal }).then(
+      // A client that goes away does not take back what it sent: an abort here would leave open what became of it.
+      client.publish(topic, { key, data }).then(
         (msgId) => answer(reqId, data.length, { msgId }),
         (error) => answer(reqId, data.length, { errorCode: toServiceError(error).code }),
       );
-      if (writing) {
-        await writing;
-        writing = undefined;
-      }
+      await writing;
       while (unanswered >= MAX_UNANSWERED || unansweredBytes >= MAX_UNANSWERED_BYTES) await nextAnswer();
     }
     while (unanswered > 0) await nextAnswer();
