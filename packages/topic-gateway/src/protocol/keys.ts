@@ -79,7 +79,8 @@ export function consumerKey(
 /** Undefined for a key of somebody else. @throws TopicError if it has one of our prefixes and does not parse */
 export function parseKey(key: string): ParsedKey | undefined {
   const parts = key.split("/");
-  const [, first, second, third, fourth] = parts;
+  const [before, first, second, third, fourth] = parts;
+  if (before !== "") return undefined;
   const at = (index: number): string => parts[index] ?? malformed(key);
   const want = (count: number): void => {
     if (parts.length !== count) malformed(key);
@@ -113,7 +114,7 @@ export function parseKey(key: string): ParsedKey | undefined {
     case "/x/":
       if (second === "buffers") {
         want(4);
-        return { kind: "buffer", buffer: third ?? malformed(key) };
+        return { kind: "buffer", buffer: third || malformed(key) };
       }
       if (second === "consumers") {
         want(6);

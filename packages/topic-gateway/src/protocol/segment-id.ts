@@ -19,7 +19,7 @@ export function segmentName(id: Pick<SegmentId, "startTime" | "range">): Segment
 
 /** @throws TopicError "invalid-argument" or those of its parts */
 export function parseSegmentName(topic: string, text: string): SegmentId {
-  const match = /^(\d{1,19})_(.*)$/s.exec(text);
+  const match = /^(0|[1-9]\d{0,18})_(.*)$/s.exec(text);
   const startTime = match ? BigInt(match[1] as string) : -1n;
   if (!match || startTime > MAX_TICKS) {
     throw new TopicError(
