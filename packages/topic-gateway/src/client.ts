@@ -10,6 +10,17 @@ export {
 export * from "./errors.js";
 export { type GrpcBufferOptions, grpcBuffers } from "./grpc/connect-buffer.js";
 export type { AppendRetry } from "./publish/publisher.js";
-export type { Consumer, ConsumerOptions, Message, PullOptions } from "./subscribe/consumer.js";
+export type {
+  Consumer,
+  ConsumerOptions,
+  HeldSegmentStatus,
+  Message,
+  PullOptions,
+} from "./subscribe/consumer.js";
 export type { TailMessage, TailOptions } from "./subscribe/tail.js";
-export { DEFAULT_RANGE_SIZE_FACTOR, type Topic, type TopicRange, TopicService } from "./topics/topic-service.js";
+export {
+  DEFAULT_RANGE_SIZE_FACTOR,
+  type Topic,
+  type TopicRange,
+  TopicService,
+} from "./topics/topic-service.js";

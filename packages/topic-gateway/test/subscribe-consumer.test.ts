@@ -92,7 +92,7 @@ describe("a consumer", () => {
     expect(message).toMatchObject({
       key: "b",
       headers: {},
-      time: 1_700_000_000_000,
+      timeMs: 1_700_000_000_000,
       segment: log.name,
       sequence: 2,
       idParts: { time: log.lastTime, sequence: 2, rangeFrom: 0 },

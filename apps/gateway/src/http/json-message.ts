@@ -57,11 +57,11 @@ export interface JsonMessage {
 }
 
 export function toJsonMessage(
-  message: Pick<Message, "id" | "key" | "data" | "headers" | "time">,
+  message: Pick<Message, "id" | "key" | "data" | "headers" | "timeMs">,
 ): JsonMessage {
-  const { id, key, headers, time } = message;
+  const { id, key, headers, timeMs } = message;
   const rest = Object.keys(headers).length > 0 ? { headers } : {};
-  return { id, key, ...jsonData(message.data), ...rest, time: new Date(time).toISOString() };
+  return { id, key, ...jsonData(message.data), ...rest, time: new Date(timeMs).toISOString() };
 }
 
 function jsonData(data: Uint8Array): { readonly data: string; readonly base64?: true } {

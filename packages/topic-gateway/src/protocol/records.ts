@@ -134,8 +134,8 @@ export function decodeSubscription(value: Uint8Array | string): SubscriptionReco
   if (text === "" || text === "1") return { mode: "earliest", revision: 0n, positions: {}, generation: 1 };
   const fields = parseObject(text, "subscription");
   const positions = fields.positions;
-  if (typeof positions !== "object" || positions === null || !Object.values(positions).every(isCount))
-    wrong("positions", positions);
+  const isObject = typeof positions === "object" && positions !== null && !Array.isArray(positions);
+  if (!isObject || !Object.values(positions).every(isCount)) wrong("positions", positions);
   return {
     mode: oneOf(fields, "mode", ["earliest", "latest"] as const),
     revision: bigintField(fields, "revision"),

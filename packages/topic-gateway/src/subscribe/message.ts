@@ -17,7 +17,7 @@ export interface Message {
   readonly data: Uint8Array;
   readonly headers: Headers;
   /** Milliseconds since 1970 by the publisher's clock, may have a fraction. */
-  readonly time: number;
+  readonly timeMs: number;
   /** The name of its segment in the topic, `{time}_{from}-{to}`. */
   readonly segment: string;
   /** Its place in the segment: 1, 2, 3, ... */
@@ -73,7 +73,7 @@ export class DeliveredMessage implements Message {
     return this.#decoded.headers ?? NO_HEADERS;
   }
 
-  get time(): number {
+  get timeMs(): number {
     return this.#decoded.time / 1000;
   }
 
