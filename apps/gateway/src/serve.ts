@@ -2,7 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Coord } from "@x/coord";
+import { setTimeout } from "node:timers/promises";
+import { type Coord, CoordError } from "@x/coord";
 import { openEmbeddedCoord } from "@x/coord/embedded";
 import { etcdCoord } from "@x/coord/etcd";
 import { type BufferNode, createBufferServer, openBuffer } from "@x/topic-buffer";
@@ -33,6 +34,7 @@ export interface Served extends AsyncDisposable {
 const REQUEST_GRACE_MS = 1_000;
 const HANDOVER_GRACE_MS = 2_000;
 const READER_GRACE_MS = 200;
+const RETRY_STORE_MS = 500;
 
 /** Resolves when everything answers. @throws signal.reason, and what keeps the process from starting */
 export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal): Promise<Served> {
@@ -49,6 +51,7 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
     await makeDirectory(config.dataDirectory);
     const { coord, failure } = await openCoord(config);
     stack.use(coord);
+    await untilReachable(coord, signal);
     const archive = await openLocalArchive({ directory: join(config.dataDirectory, "archive") });
     const metrics = gatewayMetrics();
     const local = new Map<string, BufferNode>();
@@ -126,6 +129,19 @@ async function makeDirectory(path: string): Promise<void> {
     await mkdir(path, { recursive: true });
   } catch (cause) {
     throw new Error(`can't keep data in ${path}; --data takes another folder`, { cause });
+  }
+}
+
+/** A process may well be started before its etcd is. @throws signal.reason, and what trying again does not help against */
+async function untilReachable(coord: Coord, signal: AbortSignal | undefined): Promise<void> {
+  for (;;) {
+    try {
+      await coord.clusterId({ ...(signal && { signal }) });
+      return;
+    } catch (error) {
+      if (!(error instanceof CoordError && error.code === "unavailable")) throw error;
+      await setTimeout(RETRY_STORE_MS, undefined, { ...(signal && { signal }) });
+    }
   }
 }
 

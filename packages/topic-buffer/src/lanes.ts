@@ -1,5 +1,6 @@
 import {
   type IdRun,
+  type LaneSender,
   type LaneTarget,
   type PublishBatch,
   type PublishReply,
@@ -14,8 +15,8 @@ const MAX_LANES = 65_536;
 
 /** The owner of a range, as lanes see it. */
 export interface LaneOwner {
-  /** From now on the sender is told when the owner ends. */
-  attach(sender: AppendSender): void;
+  /** From now on the sender is told when the owner ends, or when a newer lane comes from where this one does. */
+  attach(sender: AppendSender, from: LaneSender | undefined): void;
   detach(sender: AppendSender): void;
   /** Takes a batch, or refuses this and everything else of the sender by `sender.refuse`. */
   accept(sender: AppendSender, batch: number, bodies: readonly Buffer[], bytes: number): void;
@@ -148,7 +149,7 @@ class PublishStream {
       lane.refuse(owner.code, owner.message);
     } else {
       lane.owner = owner;
-      owner.attach(lane);
+      owner.attach(lane, request.open.sender);
     }
     return lane;
   }

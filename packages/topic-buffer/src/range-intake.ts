@@ -1,6 +1,9 @@
-import type { RefusalCode } from "@x/topic-gateway/protocol";
+import type { LaneSender, RefusalCode } from "@x/topic-gateway/protocol";
 import { type AppendGroup, AppendQueue, type AppendSender } from "./append-queue.js";
 import type { LaneOwner } from "./lanes.js";
+
+/** Remembered of a range; beyond it the one that was quiet for longest is forgotten. */
+const MAX_SENDERS = 10_000;
 
 /** What lanes bring to a range: the lanes themselves, and what waits for the log. */
 export class RangeIntake implements LaneOwner {
@@ -9,6 +12,9 @@ export class RangeIntake implements LaneOwner {
   readonly #onBatch: () => void;
   readonly #queue: AppendQueue = new AppendQueue();
   readonly #senders: Set<AppendSender> = new Set();
+  /** By its sender, the newest lane that came: also after it has gone, for what the network may still hold of an older one. */
+  readonly #newest: Map<string, { readonly attempt: number; lane: AppendSender | undefined }> = new Map();
+  readonly #origins: Map<AppendSender, string> = new Map();
   /** Nothing is appended yet, or not just now, for longer than a publisher should be held up. */
   isHeld = true;
   #closed = false;
@@ -32,12 +38,28 @@ export class RangeIntake implements LaneOwner {
     return this.#closed;
   }
 
-  attach(sender: AppendSender): void {
+  attach(sender: AppendSender, from?: LaneSender): void {
     this.#senders.add(sender);
+    if (!from) return;
+    const known = this.#newest.get(from.id);
+    if (known && known.attempt >= from.attempt) {
+      sender.refuse("not-owner", `a newer lane of the same sender has come to ${this.#range}`);
+      return;
+    }
+    // What it brought before is appended; what its stream still brings would come too late.
+    known?.lane?.refuseLater("not-owner", `a newer lane of the same sender has come to ${this.#range}`);
+    this.#newest.delete(from.id);
+    this.#newest.set(from.id, { attempt: from.attempt, lane: sender });
+    this.#origins.set(sender, from.id);
+    const oldest = this.#newest.size > MAX_SENDERS ? this.#newest.keys().next().value : undefined;
+    if (oldest !== undefined) this.#newest.delete(oldest);
   }
 
   detach(sender: AppendSender): void {
     this.#senders.delete(sender);
+    const newest = this.#newest.get(this.#origins.get(sender) ?? "");
+    if (newest?.lane === sender) newest.lane = undefined;
+    this.#origins.delete(sender);
   }
 
   accept(sender: AppendSender, batch: number, bodies: readonly Buffer[], bytes: number): void {

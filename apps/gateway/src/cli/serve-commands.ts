@@ -7,6 +7,7 @@ import { type Served, serve } from "../serve.js";
 
 /** A supervisor waits 5 s before it kills. Whatever hangs must not make it. */
 const STOP_WITHIN_MS = 4_500;
+const TELL_WAITING_MS = 5_000;
 
 export function addServeCommands(program: Command): void {
   const run = program
@@ -66,8 +67,10 @@ async function untilStopped(
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => onSignal(name));
   });
 
+  // Waiting for a store that does not answer must not end the process for want of anything else to do.
+  const alive = setInterval(() => log.info(waitingFor(config)), TELL_WAITING_MS);
   const starting = serve(config, log, stop.signal);
-  const served = await Promise.race([starting, stopped]);
+  const served = await Promise.race([starting, stopped]).finally(() => clearInterval(alive));
   if (!served) {
     await starting.then(
       (late) => late.close(),
@@ -94,4 +97,10 @@ async function untilStopped(
     log.error("stopping was not clean", error);
     process.exitCode = 1;
   }
+}
+
+function waitingFor({ etcd }: ServeConfig): string {
+  return etcd.length > 0
+    ? `waiting for etcd at ${etcd.join(", ")}`
+    : "still starting: the store is being read";
 }

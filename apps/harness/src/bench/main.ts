@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
-import { describeMachine } from "./machine.js";
+import { busyNote, describeMachine } from "./machine.js";
 import { legend, markdown, textTable } from "./print.js";
 import { rewriteFigures } from "./readme.js";
 import { topicsBenchmark } from "./topics/benchmark.js";
@@ -53,19 +53,21 @@ async function main(): Promise<number> {
   if (profileDirectory !== undefined) await mkdir(profileDirectory, { recursive: true });
   const writes = values.write && !values.quick && values.only === undefined && profileDirectory === undefined;
   const machine = describeMachine();
+  const busy = busyNote();
   let exitCode = 0;
   for (const benchmark of chosen) {
     say(`${benchmark.name}: ${benchmark.about}\n${machine}\n`);
     const { quick, only } = values;
     // What is shown while it runs is not the result, so it never goes to stdout.
     const progress = (line: string): void => void process.stderr.write(`${line}\n`);
-    const report = await benchmark.run({
+    const measured = await benchmark.run({
       quick,
       only,
       profileDirectory,
       signal: interrupted(),
       say: progress,
     });
+    const report = { ...measured, notes: [...(busy === undefined ? [] : [busy]), ...measured.notes] };
     for (const line of report.setup) say(`  ${line}`);
     say(`\n${textTable(report.rows)}\n\n${legend}\n`);
     for (const line of report.notes) say(`note: ${line}`);

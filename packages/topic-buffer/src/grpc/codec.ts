@@ -11,6 +11,8 @@ import {
 } from "@x/topic-gateway/protocol";
 import { topics } from "@x/topic-gateway/wire";
 
+const SENDER_BYTES = 16;
+
 /** `entries` is a view of the bytes that came in. @throws TopicError "invalid-argument", "invalid-hash-range" */
 export function decodePublishRequest(bytes: Buffer): PublishBatch {
   const reader = new WireReader(bytes);
@@ -30,8 +32,16 @@ export function decodePublishRequest(bytes: Buffer): PublishBatch {
 }
 
 function toLaneTarget(bytes: Buffer): NonNullable<PublishBatch["open"]> {
-  const { topic, hashFrom, hashTo, epoch } = topics.OpenLane.decode(bytes);
-  return { topic, range: hashRangeFromWire(hashFrom, hashTo), epoch };
+  const { topic, hashFrom, hashTo, epoch, sender, attempt } = topics.OpenLane.decode(bytes);
+  const target = { topic, range: hashRangeFromWire(hashFrom, hashTo), epoch };
+  if (sender.length === 0) return target;
+  if (sender.length !== SENDER_BYTES || attempt < 1n || attempt > Number.MAX_SAFE_INTEGER) {
+    throw new TopicError(
+      "invalid-argument",
+      `the sender of a lane has ${sender.length} bytes and the attempt ${attempt}: ${SENDER_BYTES} bytes and 1 to 2^53 - 1 are allowed`,
+    );
+  }
+  return { ...target, sender: { id: sender.toString("hex"), attempt: Number(attempt) } };
 }
 
 export function encodeReadResponse({ frames, firstSequence, count }: FrameChunk): Buffer {

@@ -182,6 +182,8 @@ function toPublishRequest({ lane, open, batch, entries }: PublishBatch): Publish
       hashFrom: open.range.from,
       hashTo: open.range.to - 1,
       epoch: open.epoch,
+      sender: open.sender ? Buffer.from(open.sender.id, "hex") : Buffer.alloc(0),
+      attempt: BigInt(open.sender?.attempt ?? 0),
     },
     batch: BigInt(batch),
     entries,

@@ -18,6 +18,18 @@ export interface LaneTarget {
   readonly range: HashRange;
   /** The create revision of the range's lease. */
   readonly epoch: bigint;
+  /**
+   * A newer lane of a sender ends its older ones in the range: what the network still holds of a stream that its sender has given up
+   * must not come behind what the sender has sent since. Left out, lanes have nothing to do with each other.
+   */
+  readonly sender?: LaneSender;
+}
+
+export interface LaneSender {
+  /** 16 random bytes in hex, the same in all lanes of one sender. */
+  readonly id: string;
+  /** Rises with each lane of the sender, from 1. */
+  readonly attempt: number;
 }
 
 export interface PublishBatch {

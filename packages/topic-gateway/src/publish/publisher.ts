@@ -3,6 +3,7 @@ import { evenPartitions, hash16, murmur3Mod, type PartitionedRange } from "@x/sp
 import type { ClientContext } from "../client/context.js";
 import type { TopicEvent } from "../client/events.js";
 import { TopicError } from "../errors.js";
+import type { LaneSender } from "../protocol/buffer-api.js";
 import { formatHashRange, HASHES } from "../protocol/hash-range.js";
 import { encodeBody, type MessageBody } from "../protocol/message.js";
 import type { TopicName } from "../protocol/names.js";
@@ -19,6 +20,8 @@ export interface AppendRetry {
 }
 
 export interface SenderOptions {
+  /** Who a new lane comes from: of all senders of the client together, since a range may get another one. */
+  readonly nextLane: () => LaneSender;
   readonly clock: Clock;
   readonly random: Random;
   readonly maxAttempts: number;
@@ -43,6 +46,8 @@ export class Publisher {
   readonly #streams = new Map<string, BufferStream>();
   readonly #topics = new Map<TopicName, TopicSenders>();
   readonly #unlisten: () => void;
+  readonly #senderId: string;
+  #lanes = 0;
   #order = 0;
   #unanswered = 0;
   #onAnswered: (() => void) | undefined;
@@ -50,6 +55,7 @@ export class Publisher {
 
   constructor(context: ClientContext, retry: AppendRetry = {}) {
     this.#context = context;
+    this.#senderId = Buffer.from(context.runtime.random.bytes(16)).toString("hex");
     this.#maxAttempts = retry.maxAttempts ?? 100;
     this.#deadlineMs = retry.deadlineMs ?? 30_000;
     this.#unlisten = context.cache.listen(() => {
@@ -108,7 +114,11 @@ export class Publisher {
     if (!cache.state.topic(name)) throw new TopicError("topic-not-found", `there is no topic "${name}"`);
     let senders = this.#topics.get(name);
     if (!senders) {
-      const options = { ...runtime, maxAttempts: this.#maxAttempts, emit };
+      const nextLane = (): LaneSender => {
+        this.#lanes += 1;
+        return { id: this.#senderId, attempt: this.#lanes };
+      };
+      const options = { ...runtime, maxAttempts: this.#maxAttempts, emit, nextLane };
       senders = new TopicSenders(name, this.#context, { to: (address) => this.#stream(address) }, options);
       this.#topics.set(name, senders);
     }

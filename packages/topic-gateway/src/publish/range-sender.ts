@@ -144,7 +144,8 @@ export class RangeSender {
   #openLane(): { readonly handle: OpenLane; readonly epoch: bigint } | undefined {
     const owner = this.#owner();
     if (owner?.address === undefined) return undefined;
-    const target = { topic: this.#topic, range: this.#range, epoch: owner.epoch };
+    const sender = this.#options.nextLane();
+    const target = { topic: this.#topic, range: this.#range, epoch: owner.epoch, sender };
     const handle = this.#streams.to(owner.address).open(target, {
       onAck: (batch, runs) => this.#acknowledged(batch, runs),
       onFailure: (error) => this.#laneFailed(error),

@@ -18,7 +18,7 @@ export interface ConsumerOptions {
   readonly ackDeadlineMs?: number;
   /** How long a segment that moves to another consumer waits for what was delivered to be acknowledged. Default: 2,000. */
   readonly drainMs?: number;
-  /** The least time from commit to commit of one segment while acknowledgements keep coming. Default: 10. */
+  /** The least time from commit to commit of one segment while acknowledgements keep coming. Default: 100. */
   readonly commitIntervalMs?: number;
 }
 
@@ -89,7 +89,7 @@ export async function openConsumer(
     prefetchBytes: positive("prefetchBytes", options.prefetchBytes ?? 512 * 1024),
     ackDeadlineMs: positive("ackDeadlineMs", options.ackDeadlineMs ?? 30_000),
     drainMs: notNegative("drainMs", options.drainMs ?? 2_000),
-    commitIntervalMs: notNegative("commitIntervalMs", options.commitIntervalMs ?? 10),
+    commitIntervalMs: notNegative("commitIntervalMs", options.commitIntervalMs ?? 100),
     onClosed: options.onClosed,
   };
   return await SessionConsumer.open(context, settings, options.signal);

@@ -47,6 +47,14 @@ export interface OpenLane {
   hashTo: number;
   /** The create revision of the range's lease key, as the client knows it. */
   epoch: bigint;
+  /**
+   * 16 random bytes, the same in all lanes of one sender; empty: the lanes have nothing to do with each other. A newer lane of a
+   * sender ends its older ones in the range: what the network still holds of a stream that its sender has given up must not come behind
+   * what the sender has sent since.
+   */
+  sender: Buffer;
+  /** Rises with each lane of the sender, from 1. */
+  attempt: bigint;
 }
 
 export interface PublishResponse {
@@ -250,7 +258,7 @@ export const PublishRequest: MessageFns<PublishRequest> = {
 };
 
 function createBaseOpenLane(): OpenLane {
-  return { topic: "", hashFrom: 0, hashTo: 0, epoch: 0n };
+  return { topic: "", hashFrom: 0, hashTo: 0, epoch: 0n, sender: Buffer.alloc(0), attempt: 0n };
 }
 
 export const OpenLane: MessageFns<OpenLane> = {
@@ -269,6 +277,15 @@ export const OpenLane: MessageFns<OpenLane> = {
         throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
       }
       writer.uint32(32).uint64(message.epoch);
+    }
+    if (message.sender.length !== 0) {
+      writer.uint32(42).bytes(message.sender);
+    }
+    if (message.attempt !== 0n) {
+      if (BigInt.asUintN(64, message.attempt) !== message.attempt) {
+        throw new globalThis.Error("value provided for field message.attempt of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.attempt);
     }
     return writer;
   },
@@ -318,6 +335,22 @@ export const OpenLane: MessageFns<OpenLane> = {
             message.epoch = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sender = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.attempt = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -344,6 +377,8 @@ export const OpenLane: MessageFns<OpenLane> = {
         ? globalThis.Number(object.hash_to)
         : 0,
       epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      sender: isSet(object.sender) ? Buffer.from(bytesFromBase64(object.sender)) : Buffer.alloc(0),
+      attempt: isSet(object.attempt) ? BigInt(object.attempt) : 0n,
     };
   },
 
@@ -361,6 +396,12 @@ export const OpenLane: MessageFns<OpenLane> = {
     if (message.epoch !== 0n) {
       obj.epoch = message.epoch.toString();
     }
+    if (message.sender.length !== 0) {
+      obj.sender = base64FromBytes(message.sender);
+    }
+    if (message.attempt !== 0n) {
+      obj.attempt = message.attempt.toString();
+    }
     return obj;
   },
 
@@ -373,6 +414,8 @@ export const OpenLane: MessageFns<OpenLane> = {
     message.hashFrom = object.hashFrom ?? 0;
     message.hashTo = object.hashTo ?? 0;
     message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.sender = object.sender ?? Buffer.alloc(0);
+    message.attempt = (object.attempt !== undefined && object.attempt !== null) ? BigInt(object.attempt) : 0n;
     return message;
   },
 };
