@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { addClientCommands } from "./cli/client-commands.js";
+import { isClosedStdout } from "./cli/output.js";
 import { program } from "./cli/program.js";
 import { addServeCommands } from "./cli/serve-commands.js";
 import { describeError } from "./log.js";
@@ -12,6 +13,8 @@ addClientCommands(commands);
 try {
   await commands.parseAsync(args, { from: "user" });
 } catch (error) {
-  process.stderr.write(`error: ${describeError(error)}\n`);
-  process.exitCode = 1;
+  if (!isClosedStdout(error)) {
+    process.stderr.write(`error: ${describeError(error)}\n`);
+    process.exitCode = 1;
+  }
 }

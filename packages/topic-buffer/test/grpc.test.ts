@@ -267,6 +267,11 @@ describe("the hand-made messages", () => {
         hashFrom: fc.nat(30_000),
         hashTo: fc.integer({ min: 30_000, max: 65_535 }),
         epoch: fc.bigInt({ min: 0n, max: 2n ** 63n }),
+        sender: fc.oneof(
+          fc.constant(Buffer.alloc(0)),
+          fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes)),
+        ),
+        attempt: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }).map(BigInt),
       }),
       { nil: undefined },
     );
@@ -294,11 +299,28 @@ describe("the hand-made messages", () => {
               topic: target.topic,
               range: { from: target.hashFrom, to: target.hashTo + 1 },
               epoch: target.epoch,
+              ...(target.sender.length > 0 && {
+                sender: { id: target.sender.toString("hex"), attempt: Number(target.attempt) },
+              }),
             },
           );
         },
       ),
     );
+  });
+
+  it("refuse a sender that is none, with a sentence", () => {
+    const open = { topic: "t", hashFrom: 0, hashTo: 63, epoch: 1n };
+    const wrongs = [
+      { ...open, sender: Buffer.alloc(15), attempt: 1n },
+      { ...open, sender: Buffer.alloc(16), attempt: 0n },
+      { ...open, sender: Buffer.alloc(16), attempt: 2n ** 60n },
+    ];
+    for (const target of wrongs) {
+      const request = { lane: 1, batch: 1n, entries: Buffer.alloc(0), open: target };
+      const bytes = Buffer.from(topics.PublishRequest.encode(request).finish());
+      expect(() => decodePublishRequest(bytes)).toThrow("16 bytes and 1 to 2^53 - 1 are allowed");
+    }
   });
 
   it("are decoded by the generated code", () => {

@@ -213,6 +213,64 @@ describe("lanes", () => {
     await world.clock.until(() => sender.acked(1) === 1);
   });
 
+  it("takes nothing of a sender's older lane once a newer one has come, in whatever stream and order", async () => {
+    const { world, buffer, open } = await start();
+    await using _ = world;
+    const from = (attempt: number) => ({ ...open, sender: { id: "5e".repeat(16), attempt } });
+    const release = holdAppends(buffer);
+    // Three streams of one sender, of which it has given up two, and another sender's.
+    const [stalled, old, young, other] = Array.from({ length: 4 }, () => new Sender(buffer.node)) as [
+      Sender,
+      Sender,
+      Sender,
+      Sender,
+    ];
+    old.send({ lane: 1, open: from(2), batch: 1, entries: one });
+    other.send({
+      lane: 1,
+      open: { ...open, sender: { id: "07".repeat(16), attempt: 1 } },
+      batch: 1,
+      entries: one,
+    });
+    await settled();
+    young.send({ lane: 1, open: from(3), batch: 1, entries: one });
+    await settled();
+    old.send({ lane: 1, batch: 2, entries: one });
+    stalled.send({ lane: 1, open: from(1), batch: 1, entries: one });
+    other.send({ lane: 1, batch: 2, entries: one });
+    await settled();
+    release();
+    await settled();
+    // What it had brought before is in the log, and told.
+    expect(old.acked(1)).toBe(1);
+    expect(old.refusal(1)?.code).toBe("not-owner");
+    expect(stalled.acked(1)).toBe(0);
+    expect(stalled.refusal(1)?.code).toBe("not-owner");
+    expect(young.acked(1)).toBe(1);
+    expect(young.refusal(1)).toBeUndefined();
+    expect(other.acked(1)).toBe(2);
+    const messages = [old, other, young]
+      .flatMap((sender) => sender.runs(1))
+      .reduce((sum, { count }) => sum + count, 0);
+    expect(messages).toBe(4);
+  });
+
+  it("remembers a sender's newest lane after its stream has gone", async () => {
+    const { world, buffer, open } = await start();
+    await using _ = world;
+    const from = (attempt: number) => ({ ...open, sender: { id: "5e".repeat(16), attempt } });
+    const young = new Sender(buffer.node);
+    young.send({ lane: 1, open: from(2), batch: 1, entries: one });
+    await settled();
+    young.end();
+    await young.done;
+    const stalled = new Sender(buffer.node);
+    stalled.send({ lane: 1, open: from(1), batch: 1, entries: one });
+    await settled();
+    expect(stalled.acked(1)).toBe(0);
+    expect(stalled.refusal(1)?.code).toBe("not-owner");
+  });
+
   it("lets go of a publisher that leaves, and rejects with the reason of its abort", async () => {
     const { world, buffer, open } = await start();
     await using _ = world;

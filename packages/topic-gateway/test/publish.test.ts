@@ -172,6 +172,11 @@ describe("a lane that dies", () => {
     await world.clock.advance(1000);
     const again = world.newest("a:1");
     expect(again).not.toBe(stream);
+    // The network may still hold some of the broken stream: its owner must know which lane is the newer one.
+    const [before, after] = [stream, again].map(({ targets }) => targets.values().next().value?.sender);
+    expect(after?.id).toBe(before?.id);
+    expect(after?.id).toMatch(/^[0-9a-f]{32}$/);
+    expect(after?.attempt).toBeGreaterThan(before?.attempt ?? 0);
     expect(again.received.flatMap(({ texts }) => texts)).toEqual(["b", "c", "d"]);
     expect(again.received[0]?.batch).toBe(1);
     again.acknowledge(1, 1);

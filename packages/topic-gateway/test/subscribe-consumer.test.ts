@@ -293,7 +293,7 @@ describe("acknowledging", () => {
     await first;
     await world.settle();
     expect(await version()).toBe(4n);
-    await world.advance(10);
+    await world.advance(100);
     await Promise.all(later);
     expect(await version()).toBe(5n);
   });

@@ -2,7 +2,7 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { parseMessage } from "../http/json-message.js";
 import type { GatewayHttp } from "./gateway-http.js";
-import { print, progress } from "./output.js";
+import { isClosedStdout, print, progress } from "./output.js";
 
 const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
@@ -71,6 +71,7 @@ export async function append(
     }
     await flush();
   } catch (error) {
+    if (isClosedStdout(error)) throw error;
     status.end(`appended ${appended}`);
     const from =
       last <= first

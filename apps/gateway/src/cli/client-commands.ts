@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { count } from "../config.js";
 import { append } from "./append-command.js";
 import { GatewayHttp } from "./gateway-http.js";
-import { endQuietlyWhenStdoutCloses, print } from "./output.js";
+import { print, surviveClosedStdout } from "./output.js";
 import { type TailFlags, tail } from "./tail-command.js";
 
 interface Target {
@@ -74,5 +74,5 @@ function withUrl(command: Command): Command {
         .env("X_GATEWAY_URL")
         .default("http://127.0.0.1:8080"),
     )
-    .hook("preAction", endQuietlyWhenStdoutCloses);
+    .hook("preAction", surviveClosedStdout);
 }

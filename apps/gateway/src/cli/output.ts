@@ -9,12 +9,17 @@ export function print(...values: readonly unknown[]): Promise<void> {
   });
 }
 
-/** Whoever reads our output may stop before its end, as `head` does. That is no failure, and there is nobody to tell. */
-export function endQuietlyWhenStdoutCloses(): void {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") process.exitCode = 1;
-    process.exit();
-  });
+/**
+ * Whoever reads our output may stop before its end, as `head` does. That is no failure, and there is nobody to tell: the command ends
+ * with the error of its `print`, which `isClosedStdout` knows. Without a listener Node would end the process on the spot.
+ */
+export function surviveClosedStdout(): void {
+  process.stdout.on("error", () => {});
+}
+
+export function isClosedStdout(error: unknown): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return code === "EPIPE" && syscall === "write";
 }
 
 /** A line that is written over while it changes on a terminal, and written once at the end elsewhere. */

@@ -2,12 +2,11 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type ServeConfig, type ServeFlags, serveOptions, toServeConfig } from "../config.js";
 import { type Log, stderrLog } from "../log.js";
-import { tellAndLoadSample } from "../sample.js";
-import { type Served, serve } from "../serve.js";
+import type { Served } from "../serve.js";
 
 /** A supervisor waits 5 s before it kills. Whatever hangs must not make it. */
 const STOP_WITHIN_MS = 4_500;
-const TELL_WAITING_MS = 5_000;
+const TELL_WAITING_MS = 3_000;
 
 export function addServeCommands(program: Command): void {
   const run = program
@@ -29,6 +28,7 @@ export function addServeCommands(program: Command): void {
     const config = checked(flags, command);
     await untilStopped(config, stderrLog(flags.verbose === true), async ({ client, http }, signal) => {
       if (!client) return;
+      const { tellAndLoadSample } = await import("../sample.js");
       const { dataDirectory } = config;
       const tell = (line: string): void => void process.stderr.write(`${line}\n`);
       await tellAndLoadSample(client, { http, dataDirectory, load: flags.sample, signal, tell });
@@ -69,7 +69,8 @@ async function untilStopped(
 
   // Waiting for a store that does not answer must not end the process for want of anything else to do.
   const alive = setInterval(() => log.info(waitingFor(config)), TELL_WAITING_MS);
-  const starting = serve(config, log, stop.signal);
+  // Loaded here, so that commands which only ask a gateway do not wait for all of a gateway to be loaded.
+  const starting = import("../serve.js").then(({ serve }) => serve(config, log, stop.signal));
   const served = await Promise.race([starting, stopped]).finally(() => clearInterval(alive));
   if (!served) {
     await starting.then(

@@ -1,6 +1,6 @@
 /** What goes wrong, as an HTTP answer: a status, a code to match on, and a sentence. */
 import { CoordError } from "@x/coord";
-import { TopicError, type TopicErrorCode } from "@x/topic-gateway";
+import { TopicError, type TopicErrorCode } from "@x/topic-gateway/protocol";
 
 export type HttpStatus = 400 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 431 | 500 | 503;
 

@@ -1,6 +1,6 @@
 /** Messages as JSON: text as it is, anything else as base64 with a flag. */
-import { type Message, type PublishMessage, TopicError } from "@x/topic-gateway";
-import { encodeBody, MAX_DATA_BYTES } from "@x/topic-gateway/protocol";
+import type { Message, PublishMessage } from "@x/topic-gateway";
+import { encodeBody, MAX_DATA_BYTES, TopicError } from "@x/topic-gateway/protocol";
 import { HttpError } from "./errors.js";
 import { quote } from "./input.js";
 

@@ -51,7 +51,8 @@ export async function runCities(options: CitiesRunOptions): Promise<CitiesRun> {
   const archive = await openLocalArchive({ directory: join(dataDirectory, "archive") });
   const client = await TopicClient.open({ coord, archive, appendRetry: { deadlineMs: 120_000 } });
   const stop = new AbortController();
-  const observing = observe(coord, recorder, stop.signal);
+  const seen = new AbortController();
+  const observing = observe(coord, recorder, seen.signal);
   const killed = await options.startBuffer();
   const victim = await options.startVictim();
   await client.topics.add(TOPIC, 13);
@@ -97,17 +98,18 @@ export async function runCities(options: CitiesRunOptions): Promise<CitiesRun> {
     ),
   );
   const delivered = new Set<string>();
-  let seen = 0;
+  let counted = 0;
   const everythingDelivered = (): boolean => {
-    for (; seen < recorder.deliveries.length; seen++)
-      delivered.add(stampText(recorder.deliveries[seen] as Stamp));
+    for (; counted < recorder.deliveries.length; counted++)
+      delivered.add(stampText(recorder.deliveries[counted] as Stamp));
     return [...wanted].every((stamp) => delivered.has(stamp));
   };
   await until(everythingDelivered, "everything is delivered", 60_000);
-  // Acknowledgements that are on their way become commits before anybody leaves.
   await client.close();
   stop.abort();
   await Promise.all(consumers);
+  // Only now: what the consumers committed while they left must be seen, too.
+  seen.abort();
   await observing;
   const logs = await openLocalSegmentLog({ directory: join(dataDirectory, "segments") });
   const contents = await readContents(recorder.revisions, { logs, archive, readStamp });

@@ -1,0 +1,126 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  buildGoServer,
+  type EtcdServer,
+  etcdBuild,
+  goBuildTimeoutMs,
+  requireServer,
+  startEtcd,
+} from "../../harness/src/servers/index.js";
+import { Http } from "./support/http.js";
+import { type GatewayProcess, startGatewayProcess } from "./support/process.js";
+
+describe.skipIf(!requireServer("etcd"))(
+  "a gateway and buffers as processes of their own, on real etcd",
+  () => {
+    let etcd: EtcdServer;
+    let folder: string;
+    beforeAll(() => buildGoServer(etcdBuild), goBuildTimeoutMs);
+    beforeAll(async () => {
+      etcd = await startEtcd();
+      folder = await mkdtemp(join(tmpdir(), "x-gateway-roles-"));
+    }, 60_000);
+    afterAll(async () => {
+      await etcd.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    function start(role: "gateway" | "buffer", more: readonly string[] = []): Promise<GatewayProcess> {
+      const flags = ["--role", role, "--etcd", etcd.endpoint, "--lease-ttl-ms", "2000", ...more];
+      return startGatewayProcess({ flags, data: folder, name: role });
+    }
+
+    it("work together, go on when a buffer is killed, and stop cleanly", { timeout: 60_000 }, async () => {
+      await using first = await start("buffer");
+      await using second = await start("buffer");
+      await using gateway = await start("gateway");
+      const http = new Http(gateway.url);
+      const topic = await http.createTopic("t");
+      const at = await http.subscribe(topic, "s");
+
+      // Each has its share.
+      const owners = async (): Promise<Set<string | null>> => {
+        const { json } = await http.get(`/v1/topics/${topic}`);
+        return new Set(json.ranges?.map(({ buffer }) => buffer));
+      };
+      let sharing = await owners();
+      while (!(sharing.has(first.grpc) && sharing.has(second.grpc))) sharing = await owners();
+
+      const sent: string[] = [];
+      const ids: string[] = [];
+      const publish = async (count: number): Promise<void> => {
+        const lines = Array.from({ length: count }, (_, i) => ({
+          key: `k${i % 30}`,
+          data: `${sent.length + i}`,
+        }));
+        const { status, json } = await http.postLines(topic, lines);
+        expect(status).toBe(200);
+        sent.push(...lines.map(({ data }) => data));
+        ids.push(...(json.ids ?? []));
+      };
+      await publish(300);
+      const before = await http.pullCount(at, "me", 100);
+      await http.commit(
+        at,
+        "me",
+        before.map(({ ack }) => ack),
+      );
+      const committed = new Set(before.map(({ id }) => id));
+
+      await first.process.kill("SIGKILL");
+      // Its ranges are taken over when its lease has ended; appends wait for that.
+      await publish(300);
+      expect([...(await owners())]).toEqual([second.grpc]);
+
+      await http.send("DELETE", `${at}/consumers/me`);
+      const delivered = new Map<string, string>();
+      while (ids.some((id) => !committed.has(id) && !delivered.has(id))) {
+        const messages = await http.pull(at, "other", { waitMs: 20_000 });
+        expect(messages.length).toBeGreaterThan(0);
+        for (const { id, data } of messages) delivered.set(id, data);
+        await http.commit(
+          at,
+          "other",
+          messages.map(({ ack }) => ack),
+        );
+      }
+      expect(
+        [...delivered.keys()].filter((id) => committed.has(id)),
+        "committed is not delivered again",
+      ).toEqual([]);
+
+      // A buffer's HTTP has its health and its metrics, and nothing else.
+      const buffer = new Http(second.url);
+      expect((await buffer.get("/healthz")).json).toEqual({ status: "ok" });
+      expect((await buffer.get("/metrics")).text).toContain("process_cpu_seconds_total");
+      expect(await buffer.get("/v1/topics")).toMatchObject({
+        status: 404,
+        json: { error: { code: "no-such-route" } },
+      });
+
+      for (const { process } of [gateway, second]) {
+        await process.kill("SIGTERM");
+        expect(await process.exited).toEqual({ code: 0, signal: undefined });
+        expect(await process.log()).not.toMatch(/Warning|error/i);
+      }
+    });
+
+    it("stop within 5 s also when etcd is gone", { timeout: 60_000 }, async () => {
+      await using buffer = await start("buffer");
+      await using gateway = await start("gateway");
+      await etcd.kill("SIGKILL");
+      await Promise.all(
+        [gateway, buffer].map(async ({ process }) => {
+          const started = performance.now();
+          await process.kill("SIGTERM");
+          await process.exited;
+          expect(performance.now() - started).toBeLessThan(5_000);
+        }),
+      );
+      await etcd.restart();
+    });
+  },
+);
