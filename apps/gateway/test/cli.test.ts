@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGateway, type TestGateway } from "./support/gateway.js";
-import { Http } from "./support/http.js";
+import { type Delivered, Http } from "./support/http.js";
 import { launch, type Ran, run } from "./support/process.js";
 
 describe("the command line", { timeout: 30_000 }, () => {
@@ -29,6 +29,14 @@ describe("the command line", { timeout: 30_000 }, () => {
       .map((line) => JSON.parse(line));
   }
 
+  /** All that is in a topic, by a subscription of its own and a session that is ended. */
+  async function readBack(topic: string, count: number): Promise<Delivered[]> {
+    const at = await http.subscribe(topic, "read_back");
+    const messages = await http.pullCount(at, "me", count);
+    await http.send("DELETE", `${at}/consumers/me`);
+    return messages;
+  }
+
   it("creates, lists and describes topics and subscriptions, as NDJSON", async () => {
     const created = await x(["topic", "create", "cli", "--range-size-factor", "15"]);
     expect(created).toMatchObject({ code: 0, stderr: "", stdout: '{"name":"cli","rangeSizeFactor":15}\n' });
@@ -50,8 +58,7 @@ describe("the command line", { timeout: 30_000 }, () => {
     const lines = Array.from({ length: 2_500 }, (_, i) => JSON.stringify({ key: "k", data: `${i}` }));
     const ran = await x(["append", "appended"], `${lines.join("\n")}\n\n`);
     expect(ran).toMatchObject({ code: 0, stderr: "appended 2500\n" });
-    const at = await http.subscribe("appended", "s");
-    const messages = await http.pullCount(at, "me", 2_500);
+    const messages = await readBack("appended", 2_500);
     expect(messages.map(({ data }) => data)).toEqual(lines.map((_, i) => `${i}`));
     expect(linesOf(ran)).toEqual(messages.map(({ id }) => ({ id })));
   });
@@ -60,8 +67,7 @@ describe("the command line", { timeout: 30_000 }, () => {
     await http.createTopic("plain", 16);
     const ran = await x(["append", "plain", "--key", "log"], 'one\n\n{"not": parsed\r\nlast without end');
     expect(ran).toMatchObject({ code: 0, stderr: "appended 4\n" });
-    const at = await http.subscribe("plain", "s");
-    const messages = await http.pullCount(at, "me", 4);
+    const messages = await readBack("plain", 4);
     expect(messages.map(({ key, data }) => `${key}:${data}`)).toEqual([
       "log:one",
       "log:",

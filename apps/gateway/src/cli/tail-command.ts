@@ -50,13 +50,11 @@ async function tailSubscription(
 ): Promise<void> {
   const { consumer, max, signal } = options;
   let printed = 0;
-  let began = false;
   try {
     while (printed < max && !signal.aborted) {
       const limit = Math.min(PULL_MESSAGES, max - printed);
       const query = `consumer=${encodeURIComponent(consumer)}&max=${limit}&waitMs=${PULL_WAIT_MS}`;
       const messages = await gateway.getLines(`${at}/messages?${query}`, signal);
-      began = true;
       if (messages.length === 0) continue;
       await print(...messages.map(({ ack: _, ...message }) => message));
       printed += messages.length;
@@ -64,6 +62,6 @@ async function tailSubscription(
     }
   } finally {
     // Its segments go to others at once, instead of after a time of silence.
-    if (began) await gateway.delete(`${at}/consumers/${encodeURIComponent(consumer)}`).catch(() => {});
+    await gateway.delete(`${at}/consumers/${encodeURIComponent(consumer)}`).catch(() => {});
   }
 }

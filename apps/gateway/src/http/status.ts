@@ -2,6 +2,8 @@ import type { TopicClient } from "@x/topic-gateway";
 import type { Clock } from "@x/topic-gateway/protocol";
 
 export interface Status {
+  /** When it was read, by a clock that only tells how much later another status is. */
+  readonly atMs: number;
   readonly buffers: readonly { readonly id: string; readonly address: string; readonly ranges: number }[];
   readonly topics: readonly TopicStatus[];
 }
@@ -28,7 +30,7 @@ export function statusReader(client: TopicClient, clock: Clock): () => Promise<S
   return () => {
     const nowMs = clock.monotonicMs();
     if (!latest || nowMs - latest.atMs >= FRESH_MS) {
-      const reading = { atMs: nowMs, status: readStatus(client) };
+      const reading = { atMs: nowMs, status: readStatus(client, nowMs) };
       latest = reading;
       reading.status.catch(() => {
         if (latest === reading) latest = undefined;
@@ -39,7 +41,7 @@ export function statusReader(client: TopicClient, clock: Clock): () => Promise<S
 }
 
 /** What the page shows: who is there, who has what, and how many messages there are. */
-async function readStatus(client: TopicClient): Promise<Status> {
+async function readStatus(client: TopicClient, atMs: number): Promise<Status> {
   const topics = await Promise.all(
     client.topics.list().map(async ({ name, ranges }): Promise<TopicStatus> => {
       const { messages, segments } = await client.describe(name);
@@ -67,5 +69,5 @@ async function readStatus(client: TopicClient): Promise<Status> {
   const buffers = client
     .listBuffers()
     .map(({ id, address }) => ({ id, address, ranges: held.get(address) ?? 0 }));
-  return { buffers, topics };
+  return { atMs, buffers, topics };
 }
