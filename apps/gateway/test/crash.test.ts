@@ -1,7 +1,7 @@
 import { type ClientDuplexStream, credentials } from "@grpc/grpc-js";
 import { ntail } from "@x/topic-gateway/wire";
 import { describe, expect, it } from "vitest";
-import { type Delivered, Http } from "./support/http.js";
+import { Http } from "./support/http.js";
 import { startGatewayProcess } from "./support/process.js";
 
 const ROUNDS = 3;
@@ -41,7 +41,7 @@ describe("a process that is killed while it takes appends", { timeout: 60_000 },
       await gateway.process.restart();
 
       const at = await http.subscribe(topic, `round${round}`);
-      const messages = await everything(http, at, ledger);
+      const messages = await http.readUntil(at, "me", ledger.acknowledged.keys());
       const dataOf = new Map(messages.map(({ id, data }) => [id, Number(data)]));
       const lost = [...ledger.acknowledged].filter(([id, number]) => dataOf.get(id) !== number);
       expect(lost, `lost in round ${round}`).toEqual([]);
@@ -52,24 +52,6 @@ describe("a process that is killed while it takes appends", { timeout: 60_000 },
       }
     }
   });
-
-  /** Reads and commits until all that was acknowledged was there, in the order of delivery. */
-  async function everything(http: Http, at: string, ledger: Ledger): Promise<Delivered[]> {
-    const messages: Delivered[] = [];
-    const missing = new Set(ledger.acknowledged.keys());
-    while (missing.size > 0) {
-      const some = await http.pull(at, "me", { max: 10_000, waitMs: 20_000 });
-      if (some.length === 0) throw new Error(`${missing.size} acknowledged messages do not come`);
-      for (const { id } of some) missing.delete(id);
-      messages.push(...some);
-      await http.commit(
-        at,
-        "me",
-        some.map(({ ack }) => ack),
-      );
-    }
-    return messages;
-  }
 
   /** One request after the other, until one fails. */
   async function appendOverHttp(http: Http, topic: string, ledger: Ledger): Promise<void> {

@@ -93,9 +93,30 @@ export class Http {
   async pullCount(at: string, consumer: string, count: number): Promise<Delivered[]> {
     const messages: Delivered[] = [];
     while (messages.length < count) {
-      const some = await this.pull(at, consumer, { max: count - messages.length, waitMs: 30_000 });
+      const some = await this.pull(at, consumer, {
+        max: Math.min(10_000, count - messages.length),
+        waitMs: 30_000,
+      });
       if (some.length === 0) throw new Error(`only ${messages.length} of ${count} messages came`);
       messages.push(...some);
+    }
+    return messages;
+  }
+
+  /** Pulls and commits until all of these were there; everything that came, in the order of delivery. */
+  async readUntil(at: string, consumer: string, ids: Iterable<string>): Promise<Delivered[]> {
+    const missing = new Set(ids);
+    const messages: Delivered[] = [];
+    while (missing.size > 0) {
+      const some = await this.pull(at, consumer, { max: 10_000, waitMs: 20_000 });
+      if (some.length === 0) throw new Error(`${missing.size} messages do not come`);
+      for (const { id } of some) missing.delete(id);
+      messages.push(...some);
+      await this.commit(
+        at,
+        consumer,
+        some.map(({ ack }) => ack),
+      );
     }
     return messages;
   }
