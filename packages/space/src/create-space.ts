@@ -1,4 +1,6 @@
+import { isBytes } from "./bytes.js";
 import { type Bound, infinity, type Range } from "./range.js";
+import { rangeSets } from "./range-sets.js";
 import type { Space } from "./space.js";
 import { describeValue, SpaceError } from "./space-error.js";
 
@@ -18,18 +20,28 @@ export interface PointRules<P> {
   readonly parse: (text: string) => P | undefined;
   /** What `format` writes, to end the sentence "the text of a point is ...". */
   readonly text: string;
+  /** As `Space.rank`. */
+  readonly rank: (point: P) => number;
+  /** A point that nobody else can change. Default: the point itself, for points that nobody can change anyway. */
+  readonly own?: (point: P) => P;
   readonly bisect: (starts: readonly P[]) => (point: P) => number;
 }
 
-/** The JavaScript types that points of some space have: a wrong one of these is a mix-up rather than garbage. */
-const pointTypes: ReadonlySet<string> = new Set(["bigint", "number", "string"]);
+/** The JavaScript type of the points of some space, if values of this type are such: a wrong one is a mix-up rather than garbage. */
+function pointType(value: unknown): string | undefined {
+  if (isBytes(value)) return "bytes";
+  const type = typeof value;
+  return type === "bigint" || type === "number" || type === "string" ? type : undefined;
+}
 
 export function createSpace<P>(rules: PointRules<P>): Space<P> {
-  const { kind, minimum, allowed, isPoint, order } = rules;
+  const { kind, minimum, allowed, isPoint, order, own = (point: P): P => point } = rules;
+  const ownType = pointType(minimum);
 
   function point(value: unknown): P {
     if (isPoint(value)) return value;
-    const mixed = typeof value !== typeof minimum && pointTypes.has(typeof value);
+    const type = pointType(value);
+    const mixed = type !== undefined && type !== ownType;
     throw new SpaceError(
       mixed ? "mixed-spaces" : "invalid-point",
       `Points of ${kind} are ${allowed}, and this is ${describeValue(value)}.`,
@@ -50,6 +62,7 @@ export function createSpace<P>(rules: PointRules<P>): Space<P> {
     return orderBounds(bound(a), bound(b));
   }
 
+  /** Reads each bound once, so that an object of getters cannot pass with one value and be used with another. */
   function checkRange(range: Range<P>): Range<P> {
     if (typeof range !== "object" || range === null) {
       throw new SpaceError(
@@ -57,8 +70,9 @@ export function createSpace<P>(rules: PointRules<P>): Space<P> {
         `A range of ${kind} is an object { from, to }, and this is ${describeValue(range)}.`,
       );
     }
-    checkBounds(range.from, range.to);
-    return range;
+    const { from, to } = range;
+    checkBounds(from, to);
+    return { from, to };
   }
 
   function checkBounds(from: Bound<P>, to: Bound<P>): void {
@@ -79,6 +93,11 @@ export function createSpace<P>(rules: PointRules<P>): Space<P> {
     }
   }
 
+  /** The range of bounds that were checked. */
+  function makeRange(from: P, to: Bound<P>): Range<P> {
+    return Object.freeze({ from: own(from), to: to === infinity ? infinity : own(to) });
+  }
+
   function isEmptyChecked(range: Range<P>): boolean {
     return orderBounds(range.from, range.to) === 0;
   }
@@ -92,12 +111,12 @@ export function createSpace<P>(rules: PointRules<P>): Space<P> {
   }
 
   function intersect(a: Range<P>, b: Range<P>): Range<P> | undefined {
-    checkRange(a);
-    checkRange(b);
-    const from = later(a.from, b.from);
-    const to = earlier(a.to, b.to);
+    const one = checkRange(a);
+    const other = checkRange(b);
+    const from = later(one.from, other.from);
+    const to = earlier(one.to, other.to);
     // Covers empty arguments too: the later start is then at or after the earlier end.
-    return orderBounds(from, to) < 0 ? Object.freeze({ from, to }) : undefined;
+    return orderBounds(from, to) < 0 ? makeRange(from, to) : undefined;
   }
 
   return Object.freeze({
@@ -121,30 +140,33 @@ export function createSpace<P>(rules: PointRules<P>): Space<P> {
     },
     range: (from: P, to: Bound<P>): Range<P> => {
       checkBounds(from, to);
-      return Object.freeze({ from, to });
+      return makeRange(from, to);
     },
     isEmpty: (range: Range<P>): boolean => isEmptyChecked(checkRange(range)),
     contains: (range: Range<P>, value: Bound<P>): boolean => {
-      checkRange(range);
+      const { from, to } = checkRange(range);
       const checked = bound(value);
-      return checked !== infinity && order(range.from, checked) <= 0 && orderBounds(checked, range.to) < 0;
+      return checked !== infinity && order(from, checked) <= 0 && orderBounds(checked, to) < 0;
     },
     overlaps: (a: Range<P>, b: Range<P>): boolean => {
-      checkRange(a);
-      checkRange(b);
-      return orderBounds(later(a.from, b.from), earlier(a.to, b.to)) < 0;
+      const one = checkRange(a);
+      const other = checkRange(b);
+      return orderBounds(later(one.from, other.from), earlier(one.to, other.to)) < 0;
     },
     equals: (a: Range<P>, b: Range<P>): boolean => {
-      checkRange(a);
-      checkRange(b);
-      if (isEmptyChecked(a) || isEmptyChecked(b)) return isEmptyChecked(a) && isEmptyChecked(b);
-      return order(a.from, b.from) === 0 && orderBounds(a.to, b.to) === 0;
+      const one = checkRange(a);
+      const other = checkRange(b);
+      if (isEmptyChecked(one) || isEmptyChecked(other)) return isEmptyChecked(one) && isEmptyChecked(other);
+      return order(one.from, other.from) === 0 && orderBounds(one.to, other.to) === 0;
     },
     intersect,
+    ...rangeSets<P>({ kind, bound, checkRange, order: orderBounds, makeRange }),
     formatRange: (range: Range<P>): string => {
-      checkRange(range);
-      return `[${rules.quote(range.from)}, ${range.to === infinity ? "inf" : rules.quote(range.to)})`;
+      const { from, to } = checkRange(range);
+      return `[${rules.quote(from)}, ${to === infinity ? "inf" : rules.quote(to)})`;
     },
+    order: orderBounds,
+    rank: rules.rank,
     bisect: rules.bisect,
   });
 }

@@ -43,6 +43,7 @@ export const hash16: FiniteSpace<number> = Object.freeze({
       return point < size ? point : undefined;
     },
     text: "a decimal number from 0 to 65535",
+    rank: (point) => point,
     bisect,
   }),
   size: BigInt(size),

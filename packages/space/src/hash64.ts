@@ -43,6 +43,8 @@ export const hash64: FiniteSpace<bigint> = Object.freeze({
     quote: format,
     parse: (text) => (textForm.test(text) ? BigInt(text) : undefined),
     text: "0x and 16 hexadecimal digits",
+    // Rounded to 53 bits, which keeps the order but for ties.
+    rank: Number,
     bisect,
   }),
   size,

@@ -1,3 +1,5 @@
+import { isBytes } from "./bytes.js";
+
 /**
  * What went wrong, for programs. Match on this and never on the message.
  *
@@ -5,14 +7,18 @@
  * - `mixed-spaces`: the value has the type of another space's points, such as a string given to a hash space.
  * - `invalid-range`: not a range, or one that runs backwards.
  * - `invalid-partition`: ranges that are empty, out of order, overlapping or not adjacent; a wrong number of partitions.
- * - `invalid-argument`: a wrong input, seed or modulus of a hash function.
+ * - `invalid-argument`: a wrong input, seed or modulus of a hash function; a visitor or an option that is none.
+ * - `concurrent-change`: a `RangeIndex` was changed by the visitor of a query on it.
+ * - `not-enough-servers`: there are fewer servers than replicas, or none.
  */
 export type SpaceErrorCode =
   | "invalid-point"
   | "mixed-spaces"
   | "invalid-range"
   | "invalid-partition"
-  | "invalid-argument";
+  | "invalid-argument"
+  | "concurrent-change"
+  | "not-enough-servers";
 
 /** The only error this package throws. The message says what was wrong and what is allowed. */
 export class SpaceError extends Error {
@@ -23,6 +29,13 @@ export class SpaceError extends Error {
     super(message, options);
     this.code = code;
   }
+}
+
+/** @param sentence what it should be, to go on with "..., and this is ..." */
+export function checkIterable(value: unknown, sentence: string): void {
+  // A string is iterable, and never what was meant.
+  if (typeof value === "object" && value !== null && Symbol.iterator in value) return;
+  throw new SpaceError("invalid-argument", `${sentence}, and this is ${describeValue(value)}.`);
 }
 
 const longestShown = 40;
@@ -47,7 +60,9 @@ export function describeValue(value: unknown): string {
     case "undefined":
       return String(value);
     case "object":
-      return value === null ? "null" : Array.isArray(value) ? "an array" : "an object";
+      if (value === null) return "null";
+      if (isBytes(value)) return `a Uint8Array of length ${value.length}`;
+      return Array.isArray(value) ? "an array" : "an object";
     default:
       return `a ${typeof value}`;
   }

@@ -55,6 +55,29 @@ function orderByCodePoint(a: string, b: string, index: number): -1 | 0 | 1 {
   return a.length < b.length ? -1 : a.length > b.length ? 1 : 0;
 }
 
+/** The first six bytes as a number, which is below 2 ** 48. What is not there counts as zero. */
+function rank(point: string): number {
+  let number = 0;
+  let room = 6;
+  for (let index = 0; index < point.length && room > 0; index++) {
+    const codePoint = codePointOrReplacement(point, index);
+    if (codePoint < 0x80) {
+      number = number * 0x100 + codePoint;
+      room--;
+      continue;
+    }
+    if (codePoint > 0xffff) index++;
+    const size = codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+    // The first of two bytes starts with the bits 110, of three with 1110, of four with 11110.
+    let byte = ((0xff00 >>> size) & 0xff) | (codePoint >>> (6 * (size - 1)));
+    for (let left = size - 1; left >= 0 && room > 0; left--, room--) {
+      number = number * 0x100 + byte;
+      byte = 0x80 | ((codePoint >>> (6 * (left - 1))) & 0x3f);
+    }
+  }
+  return number * 0x100 ** room;
+}
+
 /** With the flag `u` this matches lone surrogates only. */
 const loneSurrogate = /\p{Surrogate}/gu;
 
@@ -94,5 +117,6 @@ export const utf8Keys: Space<string> = createSpace<string>({
   quote: (key) => JSON.stringify(wellFormed(key)),
   parse: wellFormed,
   text: "any string",
+  rank,
   bisect,
 });

@@ -1,0 +1,14 @@
+import type { Range } from "./range.js";
+import type { Space } from "./space.js";
+
+/** A checked copy of a range, made from one look at each bound: the caller's object may change, or be of getters. */
+export function ownRange<P>(space: Space<P>, range: Range<P>): Range<P> {
+  // Says so if it is no object at all.
+  space.isEmpty(range);
+  return space.range(range.from, range.to);
+}
+
+/** A checked copy of a point, where points can be changed. */
+export function ownPoint<P>(space: Space<P>, point: P): P {
+  return space.range(point, space.point(point)).from;
+}
