@@ -12,6 +12,7 @@ export { PartitionedRange } from "./partitioned-range.js";
 export { type Bound, infinity, type Range } from "./range.js";
 export type { RangeEntry } from "./range-entry.js";
 export { RangeIndex } from "./range-index.js";
+export { RangeMap, type RangeMapOptions } from "./range-map.js";
 export type { FiniteSpace, Space } from "./space.js";
 export { SpaceError, type SpaceErrorCode } from "./space-error.js";
 export { spaceOf } from "./space-of.js";

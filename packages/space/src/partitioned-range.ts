@@ -91,7 +91,8 @@ export class PartitionedRange<P> implements Iterable<Range<P>> {
     const last = first + count - 1;
     const from = this.#partitions[first]?.from;
     const to = this.#partitions[last]?.to;
-    if (!(last >= first) || from === undefined || to === undefined) {
+    const isSpan = Number.isInteger(first) && Number.isInteger(count) && count >= 1;
+    if (!isSpan || from === undefined || to === undefined) {
       throw new SpaceError(
         "invalid-partition",
         `There are ${this.length} partitions, and these are none of them: ` +

@@ -1,2 +1,5 @@
-/** Endpoints as text. The registry of servers comes with its own release. */
-export { type Endpoint, EndpointError, formatEndpoint, parseEndpoint } from "./endpoint.js";
+/** Which servers exist, which of them are well, and what they serve. */
+
+export { type Endpoint, formatEndpoint, parseEndpoint } from "./endpoint.js";
+export { RegistryError, type RegistryErrorCode } from "./errors.js";
+export type { Locator } from "./locator.js";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EndpointError, formatEndpoint, parseEndpoint } from "../src/index.js";
+import { RegistryError, formatEndpoint, parseEndpoint } from "../src/index.js";
 
 describe("an endpoint", () => {
   it.each([
@@ -25,7 +25,7 @@ describe("an endpoint", () => {
     "http://host:1",
     "host:1 ",
   ])("is refused when the text is %j", (text) => {
-    expect(() => parseEndpoint(text)).toThrow(EndpointError);
+    expect(() => parseEndpoint(text)).toThrow(RegistryError);
     expect(() => parseEndpoint(text)).toThrow(/is not HOST:PORT/);
   });
 });

@@ -1,6 +1,6 @@
 /** What a benchmark is, and the one shape in which each tells its figures. */
 
-/** How a first goal is stated, and when it is met: by the ratio of ours to theirs. */
+/** How a first goal is stated, and when it is met: by the ratio of ours to theirs, or by our own figure where there is no peer. */
 export interface Goal {
   /** As it was set, for people. */
   readonly text: string;
@@ -56,5 +56,7 @@ export interface Benchmark {
   readonly name: string;
   /** One sentence, for the README. */
   readonly about: string;
+  /** The READMEs that show the figures, from the top of the repository. */
+  readonly readmes: readonly string[];
   run(context: BenchContext): Promise<Report>;
 }

@@ -22,7 +22,6 @@ const usage = `usage: pnpm bench [name] [options]
 `;
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url));
-const readmes = ["README.md", "packages/topic-gateway/README.md"];
 
 async function main(): Promise<number> {
   // Package managers that pass arguments through may leave a `--` in front of them.
@@ -72,13 +71,13 @@ async function main(): Promise<number> {
     say(`\n${textTable(report.rows)}\n\n${legend}\n`);
     for (const line of report.notes) say(`note: ${line}`);
     const missed = report.rows.filter(({ met }) => met === false);
-    for (const { metric, peer, goal } of missed) say(`GOAL MISSED: ${metric} against ${peer}: ${goal}`);
+    for (const { metric, peer, goal } of missed) say(`GOAL MISSED: ${metric}${peer === null ? "" : ` against ${peer}`}: ${goal}`);
     if (values.json) {
       for (const row of report.rows) process.stdout.write(`${JSON.stringify(row)}\n`);
     }
     if (report.failed) exitCode = 1;
     if (!writes || report.failed) continue;
-    for (const readme of readmes) {
+    for (const readme of benchmark.readmes) {
       const text = markdown(benchmark, report, machine);
       if (await rewriteFigures(resolve(root, readme), benchmark.name, text))
         say(`wrote the figures into ${readme}`);

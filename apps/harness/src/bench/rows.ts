@@ -34,12 +34,17 @@ export function toRow(measured: Measured): Row {
     spread: roundedPair(peer === null ? minMax(ours) : minMax(ratios)),
     runs: peer === null ? ours.length : Math.max(ours.length, theirs.length),
     goal: goal?.text ?? null,
-    met: goal === undefined ? null : ratio !== null && isMet(goal, ratio),
+    met: goal === undefined ? null : isMet(goal, peer === null ? ours : ratio === null ? [] : [ratio]),
   };
 }
 
-function isMet({ atLeast = 0, atMost = Number.POSITIVE_INFINITY }: Goal, ratio: number): boolean {
-  return ratio >= atLeast && ratio <= atMost;
+function isMet(
+  { atLeast = 0, atMost = Number.POSITIVE_INFINITY }: Goal,
+  figures: readonly number[],
+): boolean {
+  if (figures.length === 0) return false;
+  const figure = median(figures);
+  return figure >= atLeast && figure <= atMost;
 }
 
 /** Four digits are more than the machine can repeat. */

@@ -36,6 +36,7 @@ export const topicsBenchmark: Benchmark = {
   name: BENCH,
   about:
     "Topics against Redis Streams, NATS JetStream and a bare log from Node: every message is acknowledged after its bytes were synced to disk.",
+  readmes: ["README.md", "packages/topic-gateway/README.md"],
   run: async (context) => {
     const signal = AbortSignal.any([context.signal, AbortSignal.timeout(LIMIT_MS)]);
     const run = new TopicsRun({ ...context, signal });

@@ -1,0 +1,34 @@
+import type { Range } from "@x/space";
+import type { Endpoint } from "./endpoint.js";
+
+/** What a probe can say of a server. A probe's own type has more, if it likes. */
+export interface ServerInfo {
+  /** Names of features that the server provides. */
+  readonly features?: readonly string[];
+  /** The range of keys or hashes that the server has. */
+  readonly serves?: Range<unknown>;
+}
+
+export interface ProbeContext {
+  readonly endpoint: Endpoint;
+  /** Aborted when the answer is no longer wanted. */
+  readonly signal: AbortSignal;
+  /** How long an answer may take. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Asks a server once, over its connection, what it is. Resolving says that it is well. To say that it is not, reject: with a
+ * RegistryError "not-serving" when the server itself says so, with anything else when it answers badly. What does not answer in
+ * time is silent, and that is judged apart.
+ */
+export type Probe<C, V extends ServerInfo> = (channel: C, context: ProbeContext) => Promise<V>;
+
+/**
+ * A probe may also listen to what the server says by itself (`Watch` of grpc.health.v1): yields when it has news. Ends or throws when
+ * that does not work; it is started again with the next connection. The unary probe goes on beside it.
+ */
+export type Listen<C> = (
+  channel: C,
+  context: { readonly endpoint: Endpoint; readonly signal: AbortSignal },
+) => AsyncIterable<"serving" | "not-serving">;
