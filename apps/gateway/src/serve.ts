@@ -196,7 +196,7 @@ function inProcess(buffer: BufferNode): BufferConnection {
   return {
     publish: (batches, options) => buffer.publish(batches, options),
     read: (request, options) => buffer.read(request, options),
-    get: (topic, key, options) => buffer.get(topic, key, options),
+    getMany: (topic, keys, options) => buffer.getMany(topic, keys, options),
     describe: (topic, options) => buffer.describe(topic, options),
     // The buffer belongs to the process, not to the connection.
     async [Symbol.asyncDispose]() {},

@@ -43,7 +43,7 @@ const connectionCodes: ReadonlySet<unknown> = new Set([
  */
 export function classifyError(error: unknown): Verdict {
   // Numeric codes of DOM exceptions are another numbering.
-  if (typeof error !== "object" || error === null || error instanceof DOMException) return { class: "retryable" };
+  if (typeof error !== "object" || error === null || isDomException(error)) return { class: "retryable" };
   const code = read(error, "code");
   if (typeof code === "number" && code >= 1 && code <= 16) return grpcVerdict(code, error);
   if (connectionCodes.has(code) || connectionCodes.has(read(read(error, "cause"), "code"))) {
@@ -52,6 +52,10 @@ export function classifyError(error: unknown): Verdict {
   const status = read(error, "status");
   if (status === 429 || status === 503) return httpVerdict(error);
   return { class: "retryable" };
+}
+
+function isDomException(error: object): boolean {
+  return attempt(() => error instanceof DOMException) ?? false;
 }
 
 function grpcVerdict(code: number, error: object): Verdict {

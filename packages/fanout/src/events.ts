@@ -39,6 +39,9 @@ export type FanoutEvent<V> =
       readonly type: "cancel";
       readonly reason: "lost" | "deadline" | "left";
     })
-  | (Step & { /** A hedge or a re-send was wanted, and there was no token. */ readonly type: "throttled"; readonly wanted: "hedge" | "retry" })
+  | (Step & {
+      /** A hedge or a re-send was wanted, and there was no token. */ readonly type: "throttled";
+      readonly wanted: "hedge" | "retry";
+    })
   | (Step & { /** The views were read again. */ readonly type: "views" })
   | (Step & { readonly type: "done"; readonly satisfied: number; readonly failed: number });

@@ -3,6 +3,8 @@
  * the arithmetic of "which part of the data is this, and who has it?".
  */
 
+export { type AssignOptions, assignPartitions } from "./assign-partitions.js";
+export type { PartitionId, WeightedServer } from "./assignment-input.js";
 export { byteKeys } from "./byte-keys.js";
 export { evenPartitions } from "./even-partitions.js";
 export { hash16 } from "./hash16.js";

@@ -65,6 +65,8 @@ export class PartitionedRange<P> implements Iterable<Range<P>> {
    */
   split(at: P): PartitionedRange<P> {
     const { from, to } = this.overallRange;
+    // Checked apart, since infinity can be compared and is no point.
+    this.space.point(at);
     if (this.space.compare(at, from) < 0 || this.space.compare(at, to) > 0) {
       throw new SpaceError(
         "invalid-partition",

@@ -129,7 +129,7 @@ export class RangeMap<P, V> implements Iterable<RangeEntry<P, V>> {
     }
     if (joined.length === count) return false;
     const [below, , above] = this.#cutOut({ from: low, to: high });
-    this.#tree = concat(concat(below, build(joined)), above);
+    this.#tree = concat(concat(below, build(joined, 0, joined.length)), above);
     return true;
   }
 

@@ -89,10 +89,10 @@ export function cut<P, V>(
   tree: MaybeTree<P, V>,
   at: Bound<P>,
 ): readonly [MaybeTree<P, V>, MaybeTree<P, V>] {
-  if (tree === undefined) return [undefined, undefined];
+  if (tree === undefined || at === infinity) return [tree, undefined];
   const { entry, left, right } = tree;
   const { from, to } = entry.range;
-  if (at === infinity || space.order(at, to) >= 0) {
+  if (space.order(at, to) >= 0) {
     const [below, above] = cut(space, right, at);
     return [link(left, entry, below), above];
   }
@@ -156,8 +156,8 @@ export function* walk<P, V>(
 /** The tree of ascending entries from the index `low` to below `high`. O(n). */
 export function build<P, V>(
   entries: readonly RangeEntry<P, V>[],
-  low = 0,
-  high = entries.length,
+  low: number,
+  high: number,
 ): MaybeTree<P, V> {
   const middle = (low + high) >>> 1;
   const entry = entries[middle];

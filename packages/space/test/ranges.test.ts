@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { type Bound, hash16, hash64, infinity, type Range, type Space, utf8Keys } from "../src/index.js";
+import {
+  type Bound,
+  byteKeys,
+  hash16,
+  hash64,
+  infinity,
+  type Range,
+  type Space,
+  utf8Keys,
+} from "../src/index.js";
 import { expectSpaceError } from "./expect-space-error.js";
-import { points16, points64, pointsKeys } from "./sample-points.js";
+import { points16, points64, pointsBytes, pointsKeys } from "./sample-points.js";
 
 /** A range together with the sample points it has: the oracle for everything below. */
 interface Sample<P> {
@@ -127,6 +136,7 @@ function rangesOf<P>(space: Space<P>, ascending: readonly P[]): void {
 rangesOf(hash64, points64);
 rangesOf(hash16, points16);
 rangesOf(utf8Keys, pointsKeys);
+rangesOf(byteKeys, pointsBytes);
 
 describe("ranges", () => {
   it("[5, 5) overlaps nothing and contains nothing, not even where it stands", () => {
@@ -177,10 +187,29 @@ describe("ranges", () => {
     expect(hash16.contains({ from: 7, to: infinity } satisfies Range<number>, 7)).toBe(true);
   });
 
+  it("are read as they are checked, so an object that changes with every look is refused or harmless", () => {
+    let looks = 0;
+    const shifty = {
+      from: 0,
+      get to(): number {
+        return looks++ % 2 === 0 ? 10 : -1;
+      },
+    };
+    for (let round = 0; round < 2; round++) {
+      looks = 0;
+      expect(hash16.contains(shifty, 5)).toBe(true);
+      looks = 0;
+      expect(hash16.intersect(shifty, { from: 5, to: infinity })).toEqual({ from: 5, to: 10 });
+      looks = 0;
+      expect(hash16.subtract(shifty, { from: 5, to: infinity })).toEqual([{ from: 0, to: 5 }]);
+    }
+  });
+
   it("print half-open, keys in quotes", () => {
     expect(hash16.formatRange({ from: 0, to: 4096 })).toBe("[0, 4096)");
     expect(hash64.formatRange({ from: 10n, to: infinity })).toBe("[0x000000000000000A, inf)");
     expect(utf8Keys.formatRange({ from: "", to: infinity })).toBe('["", inf)');
     expect(utf8Keys.formatRange({ from: "a", to: "inf" })).toBe('["a", "inf")');
+    expect(byteKeys.formatRange({ from: Uint8Array.of(), to: Uint8Array.of(0, 255) })).toBe("[0x, 0x00ff)");
   });
 });

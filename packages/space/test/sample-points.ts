@@ -38,3 +38,21 @@ export const pointsKeys: readonly string[] = [
   "\u{1f600}",
   "\u{10ffff}",
 ];
+
+/** Unsigned: 0x80 is after 0x7f. */
+export const pointsBytes: readonly Uint8Array[] = [
+  [],
+  [0],
+  [0, 0],
+  [0, 1],
+  [1],
+  [0x7f],
+  [0x7f, 0xff],
+  [0x80],
+  [0xc3, 0xa9],
+  [0xff],
+  [0xff, 0, 0, 0, 0, 0],
+  [0xff, 0, 0, 0, 0, 0, 0],
+  [0xff, 0, 0, 0, 0, 0, 1],
+  [0xff, 0xff],
+].map((bytes) => Uint8Array.from(bytes));

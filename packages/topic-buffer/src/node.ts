@@ -3,12 +3,14 @@ import {
   type BufferApi,
   type CallOptions,
   checkKey,
+  type FoundKey,
   type FoundMessage,
   type FrameChunk,
   formatSegmentId,
   type HashRange,
   inRange,
   type LaneTarget,
+  MAX_KEYS,
   type PublishBatch,
   type PublishReply,
   parseTopicName,
@@ -64,6 +66,12 @@ export interface BufferNode extends BufferApi, AsyncDisposable {
   readonly id: string;
   readonly address: string;
   status(): BufferStatus;
+  /** The newest message of a key with an id time of at least `fromTime`, or undefined. */
+  get(
+    topic: string,
+    key: string,
+    options?: CallOptions & { readonly fromTime?: bigint },
+  ): Promise<FoundMessage | undefined>;
   /** What can be read of a segment now, without waiting for more. @throws TopicError "not-owner" if the segment is not served here */
   poll(request: ReadRequest, options?: CallOptions): Promise<PolledChunk>;
   /**
@@ -280,6 +288,22 @@ class Node implements BufferNode, LaneHost {
       if (found) return found.time >= fromTime ? { segment: segment.id, frame: found.frame } : undefined;
     }
     return undefined;
+  }
+
+  async *getMany(
+    topic: string,
+    keys: readonly string[],
+    options: CallOptions & { readonly fromTime?: bigint } = {},
+  ): AsyncGenerator<FoundKey, void, undefined> {
+    if (keys.length > MAX_KEYS) {
+      throw new TopicError(
+        "invalid-argument",
+        `one request asks for ${MAX_KEYS} keys at most, not ${keys.length}`,
+      );
+    }
+    // A bad key fails the request before anything is answered, not in the middle.
+    for (const key of keys) checkKey(key);
+    for (const [index, key] of keys.entries()) yield { index, found: await this.get(topic, key, options) };
   }
 
   async describe(topic: string, { signal }: CallOptions = {}): Promise<readonly SegmentStatus[]> {

@@ -4,6 +4,7 @@ import { grpcBuffers } from "@x/topic-gateway";
 import {
   type BufferConnection,
   decodeBody,
+  type FoundKey,
   messagesInFrames,
   parseMessageId,
   parseTopicName,
@@ -126,11 +127,14 @@ describe("a buffer over gRPC", () => {
     expect(sender.failure).toBeUndefined();
     expect(sender.acked(1)).toBe(2);
     expect((await readAll(connection, segment, 3)).map(({ data }) => data)).toEqual(["1", "2", "3"]);
-    const found = await connection.get(topic, "k");
+    const answers: FoundKey[] = [];
+    for await (const answer of connection.getMany(topic, ["nothing", "k"])) answers.push(answer);
+    expect(answers.map(({ index }) => index)).toEqual([0, 1]);
+    expect(answers[0]?.found).toBeUndefined();
+    const found = answers[1]?.found;
     const [message] = messagesInFrames(found!.frame);
     expect(Buffer.from(decodeBody(message!.body).data).toString()).toBe("3");
     expect(found!.segment).toEqual(segment);
-    expect(await connection.get(topic, "nothing")).toBeUndefined();
     expect(await connection.describe(topic)).toEqual([
       { segment, durableSequence: 3, bytes: expect.any(Number), open: true },
     ]);
@@ -154,8 +158,12 @@ describe("a buffer over gRPC", () => {
     await using served = await serve();
     const unknown = { ...served.segment, startTime: 1n };
     await expect(readAll(served.connection, unknown, 1)).rejects.toMatchObject({ code: "not-owner" });
-    await expect(served.connection.get("no topic!", "k")).rejects.toMatchObject({
-      code: "invalid-topic-name",
+    const many = (name: string, keys: string[]) =>
+      served.connection.getMany(name, keys)[Symbol.asyncIterator]().next();
+    await expect(many("no topic!", ["k"])).rejects.toMatchObject({ code: "invalid-topic-name" });
+    await expect(many(topic, ["k", ""])).rejects.toMatchObject({ code: "invalid-key" });
+    await expect(many(topic, new Array(10_001).fill("k"))).rejects.toMatchObject({
+      code: "invalid-argument",
     });
   });
 

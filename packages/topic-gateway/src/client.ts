@@ -2,6 +2,8 @@
 export type { SegmentStats, TopicStats } from "./client/describe.js";
 export type { TopicEvent } from "./client/events.js";
 export {
+  type GetOptions,
+  type KeyedMessage,
   type PublishMessage,
   type StoredMessage,
   TopicClient,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type TailMessage, type TopicClient, TopicError } from "../src/client.js";
+import { type GetOptions, type TailMessage, type TopicClient, TopicError } from "../src/client.js";
 import { parseMessageId } from "../src/protocol.js";
 import { type LocalSystem, localSystem, until } from "./support/local-system.js";
 
@@ -109,7 +109,7 @@ describe("the newest message of a key", () => {
     const blind = await system.openClient({ archive: false });
     // Its buffer may still have it for a moment, for those who were reading.
     await until(
-      async () => (await codeOf(blind.get("t", "old"))) === "unavailable",
+      async () => (await codeOf(blind.get("t", "old", { timeoutMs: 200 }))) === "unavailable",
       "only the archive has it",
     );
     expect((await blind.get("t", "new"))?.id).toBe(newest);
@@ -121,9 +121,126 @@ describe("the newest message of a key", () => {
     await client.topics.add("t", 16);
     await client.publish("t", { key: "k", data: "v" });
     system.unreachable.add("127.0.0.1:1");
-    expect(await codeOf(client.get("t", "k"))).toBe("unavailable");
+    expect(await codeOf(client.get("t", "k", { timeoutMs: 200 }))).toBe("unavailable");
     expect(await codeOf(client.get("nope", "k"))).toBe("topic-not-found");
     expect(await codeOf(client.get("t", ""))).toBe("invalid-key");
+  });
+});
+
+describe("the newest messages of many keys", () => {
+  const collect = async (
+    client: TopicClient,
+    keys: readonly string[],
+    options: GetOptions = {},
+  ): Promise<Map<string, string | undefined>> => {
+    const found = new Map<string, string | undefined>();
+    for await (const { key, message, error } of client.getMany("t", keys, options)) {
+      expect(found.has(key)).toBe(false);
+      found.set(key, error ? error.code : message && textOf(message));
+    }
+    return found;
+  };
+
+  it("come from all the buffers, each key once, and keys without a message say so", async () => {
+    system = await localSystem({ buffers: 3 });
+    const { client } = system;
+    await client.topics.add("t", 12);
+    await until(
+      () => new Set(client.topics.get("t").ranges.map(({ buffer }) => buffer)).size === 3,
+      "each buffer has a share",
+    );
+    const keys = Array.from({ length: 200 }, (_, i) => `key-${i}`);
+    await client.publishMany(
+      "t",
+      keys.map((key) => ({ key, data: `old ${key}` })),
+    );
+    await client.publishMany(
+      "t",
+      keys.map((key) => ({ key, data: `new ${key}` })),
+    );
+    const found = await collect(client, ["never", ...keys, "key-0"]);
+    expect(found).toEqual(
+      new Map<string, string | undefined>([
+        ["never", undefined],
+        ...keys.map((key) => [key, `new ${key}`] as const),
+      ]),
+    );
+    expect(await collect(client, [])).toEqual(new Map());
+  });
+
+  it("are found in memory, in segments that were rolled away, and in the archive", async () => {
+    system = await localSystem({ segmentMaxBytes: 64 * 1024 });
+    const { client } = system;
+    await client.topics.add("t", 16);
+    for (let round = 0; round < 4; round++) {
+      await client.publish("t", { key: `round-${round}`, data: `${round}` });
+      await client.publishMany(
+        "t",
+        Array.from({ length: 10 }, (_, i) => ({ key: `filler-${i}`, data: `${round}`.repeat(10_000) })),
+      );
+    }
+    await until(
+      async () => (await client.describe("t")).segments[0]?.state === "archived",
+      "the first segment is archived",
+    );
+    const found = await collect(client, ["round-0", "round-1", "round-2", "round-3", "filler-3", "never"]);
+    expect(found.get("filler-3")).toBe("3".repeat(10_000));
+    expect([0, 1, 2, 3].map((round) => found.get(`round-${round}`))).toEqual(["0", "1", "2", "3"]);
+    expect(found.get("never")).toBeUndefined();
+    expect(await collect(client, ["round-0"], { fromTimeMs: Date.now() + 60_000 })).toEqual(
+      new Map([["round-0", undefined]]),
+    );
+  });
+
+  it("of a buffer out of reach are named, and the others are not delayed by it", async () => {
+    system = await localSystem({ buffers: 2 });
+    const { client } = system;
+    await client.topics.add("t", 12);
+    const shares = () => new Set(client.topics.get("t").ranges.map(({ buffer }) => buffer));
+    await until(() => shares().size === 2, "each buffer has a share");
+    const keys = Array.from({ length: 50 }, (_, i) => `key-${i}`);
+    await client.publishMany(
+      "t",
+      keys.map((key) => ({ key, data: "v" })),
+    );
+    system.unreachable.add("127.0.0.1:1");
+    const answered: string[] = [];
+    const missing: string[] = [];
+    for await (const { key, error } of client.getMany("t", keys, { timeoutMs: 500 })) {
+      // Once the first is given up, nothing but those of the lost buffer may be open.
+      if (error) missing.push(key);
+      else {
+        expect(missing).toEqual([]);
+        answered.push(key);
+      }
+    }
+    expect(answered.length).toBeGreaterThan(0);
+    expect(missing.length).toBeGreaterThan(0);
+    expect([...answered, ...missing].sort()).toEqual([...keys].sort());
+    // It is back: they are there again, while the call waits.
+    const again = collect(client, missing, { timeoutMs: 5_000 });
+    system.unreachable.clear();
+    expect([...(await again).values()]).toEqual(missing.map(() => "v"));
+  });
+
+  it("refuses bad keys, too many keys and an unknown topic, and ends when it is aborted or left", async () => {
+    system = await localSystem();
+    const { client } = system;
+    await client.topics.add("t", 16);
+    await client.publish("t", { key: "k", data: "v" });
+    const codes = await Promise.all([
+      codeOf(collect(client, ["k", ""])),
+      codeOf(collect(client, new Array<string>(10_001).fill("k"))),
+      codeOf(client.getMany("nope", ["k"]).next()),
+      codeOf(client.getMany("t", ["k"], { timeoutMs: 0 }).next()),
+    ]);
+    expect(codes).toEqual(["invalid-key", "invalid-argument", "topic-not-found", "invalid-argument"]);
+    system.unreachable.add("127.0.0.1:1");
+    const stop = new AbortController();
+    const waiting = client.getMany("t", ["k"], { signal: stop.signal }).next();
+    const reason = new Error("enough");
+    stop.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
   });
 });
 

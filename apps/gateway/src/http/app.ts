@@ -4,6 +4,7 @@ import type { Clock } from "@x/topic-gateway/protocol";
 import { Hono } from "hono";
 import type { GatewayMetrics } from "../metrics.js";
 import { HttpError, toErrorAnswer } from "./errors.js";
+import { addKeysRoute } from "./keys-route.js";
 import { addMessageRoutes } from "./message-routes.js";
 import { addPage } from "./page.js";
 import type { HttpSessions } from "./sessions.js";
@@ -33,6 +34,7 @@ export function gatewayApp(options: GatewayAppOptions): Hono {
   app.get("/v1/status", async (c) => c.json(await readStatus()));
   addTopicRoutes(app, options);
   addMessageRoutes(app, options);
+  addKeysRoute(app, options);
   addSubscriptionRoutes(app, options);
   addTailRoute(app, options);
   addPage(app);

@@ -8,9 +8,10 @@ import type { Benchmark } from "./benchmark.js";
 import { busyNote, describeMachine } from "./machine.js";
 import { legend, markdown, textTable } from "./print.js";
 import { rewriteFigures } from "./readme.js";
+import { spaceBenchmark } from "./space/benchmark.js";
 import { topicsBenchmark } from "./topics/benchmark.js";
 
-const benchmarks: readonly Benchmark[] = [topicsBenchmark];
+const benchmarks: readonly Benchmark[] = [topicsBenchmark, spaceBenchmark];
 
 const usage = `usage: pnpm bench [name] [options]
   name           one of ${benchmarks.map(({ name }) => name).join(", ")}; all of them without it
@@ -71,7 +72,8 @@ async function main(): Promise<number> {
     say(`\n${textTable(report.rows)}\n\n${legend}\n`);
     for (const line of report.notes) say(`note: ${line}`);
     const missed = report.rows.filter(({ met }) => met === false);
-    for (const { metric, peer, goal } of missed) say(`GOAL MISSED: ${metric}${peer === null ? "" : ` against ${peer}`}: ${goal}`);
+    for (const { metric, peer, goal } of missed)
+      say(`GOAL MISSED: ${metric}${peer === null ? "" : ` against ${peer}`}: ${goal}`);
     if (values.json) {
       for (const row of report.rows) process.stdout.write(`${JSON.stringify(row)}\n`);
     }

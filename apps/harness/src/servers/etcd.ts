@@ -13,7 +13,7 @@ export interface EtcdOptions extends ServerOptions {
   readonly args?: readonly string[];
 }
 
-type EtcdPort = "client" | "peer";
+export type EtcdPort = "client" | "peer";
 
 /** One member of real etcd on loopback, without TLS and without authentication. */
 export class EtcdServer extends ServerProcess<EtcdPort> {
@@ -64,22 +64,9 @@ function etcdKind(program: string, args: readonly string[]): ServerKind<EtcdPort
     name: "etcd",
     ports: ["client", "peer"],
     command: async ({ ports, dataDir, identity }) => {
-      const client = clientUrl(ports.client);
-      const peer = clientUrl(ports.peer);
-      const flags = {
-        name: identity,
-        "data-dir": dataDir,
-        "listen-client-urls": client,
-        "advertise-client-urls": client,
-        "listen-peer-urls": peer,
-        "initial-advertise-peer-urls": peer,
-        "initial-cluster": `${identity}=${peer}`,
-        "initial-cluster-token": identity,
-      };
-      return {
-        file: program,
-        args: [...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`), ...args],
-      };
+      const cluster = `${identity}=${clientUrl(ports.peer)}`;
+      const flags = etcdFlags({ name: identity, dataDir, ports, cluster, token: identity });
+      return { file: program, args: [...flags, ...args] };
     },
     isReady: async ({ ports, identity }, signal) => {
       const url = clientUrl(ports.client);
@@ -94,7 +81,31 @@ function etcdKind(program: string, args: readonly string[]): ServerKind<EtcdPort
   };
 }
 
-function clientUrl(port: number): string {
+/** What one member is started with. */
+export function etcdFlags(member: {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly ports: Readonly<Record<EtcdPort, number>>;
+  /** `NAME=URL` of the peers' ports of all members, with commas between. */
+  readonly cluster: string;
+  readonly token: string;
+}): string[] {
+  const client = clientUrl(member.ports.client);
+  const peer = clientUrl(member.ports.peer);
+  const flags = {
+    name: member.name,
+    "data-dir": member.dataDir,
+    "listen-client-urls": client,
+    "advertise-client-urls": client,
+    "listen-peer-urls": peer,
+    "initial-advertise-peer-urls": peer,
+    "initial-cluster": member.cluster,
+    "initial-cluster-token": member.token,
+  };
+  return Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`);
+}
+
+export function clientUrl(port: number): string {
   return `http://127.0.0.1:${port}`;
 }
 

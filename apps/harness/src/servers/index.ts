@@ -4,6 +4,7 @@
 export { cacheFolder } from "./cache.js";
 export { HarnessError, type HarnessErrorCode } from "./errors.js";
 export { type EtcdOptions, EtcdServer, startEtcd } from "./etcd.js";
+export { EtcdCluster, type EtcdClusterOptions, startEtcdCluster } from "./etcd-cluster.js";
 export { buildGoServer, type GoBuildOptions, type GoServer, goBuildTimeoutMs } from "./go-build.js";
 export { etcdBuild, natsBuild } from "./go-servers.js";
 export { type NatsOptions, NatsServer, startNats } from "./nats.js";

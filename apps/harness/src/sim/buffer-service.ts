@@ -4,7 +4,7 @@ import {
   type BufferApi,
   type BufferConnection,
   type CallOptions,
-  type FoundMessage,
+  type FoundKey,
   type FrameChunk,
   type PublishBatch,
   type PublishReply,
@@ -15,9 +15,9 @@ import {
 import type { Network, Service } from "./network.js";
 import type { SimProcess } from "./process.js";
 
-interface GetBody {
+interface GetManyBody {
   readonly topic: string;
-  readonly key: string;
+  readonly keys: readonly string[];
   readonly fromTime?: bigint;
 }
 
@@ -30,9 +30,9 @@ export function serveBuffer(buffer: BufferApi): Service {
         return buffer.publish(inputs as AsyncIterable<PublishBatch>, { signal });
       case "read":
         return buffer.read(request as ReadRequest, { signal });
-      case "get": {
-        const { topic, key, ...options } = request as GetBody;
-        return once(async () => ({ found: await buffer.get(topic, key, { ...options, signal }) }));
+      case "getMany": {
+        const { topic, keys, ...options } = request as GetManyBody;
+        return buffer.getMany(topic, keys, { ...options, signal });
       }
       case "describe":
         return once(() => buffer.describe((request as { topic: string }).topic, { signal }));
@@ -72,14 +72,17 @@ export class SimBuffer implements BufferConnection {
     return this.#stream("read", request, options) as AsyncIterableIterator<FrameChunk>;
   }
 
-  async get(
+  getMany(
     topic: string,
-    key: string,
+    keys: readonly string[],
     options: CallOptions & { readonly fromTime?: bigint } = {},
-  ): Promise<FoundMessage | undefined> {
+  ): AsyncIterableIterator<FoundKey> {
     const { signal, ...rest } = options;
-    const answer = await this.#ask("get", { topic, key, ...rest }, signal);
-    return (answer as { found: FoundMessage | undefined }).found;
+    return this.#stream(
+      "getMany",
+      { topic, keys, ...rest },
+      signal ? { signal } : {},
+    ) as AsyncIterableIterator<FoundKey>;
   }
 
   async describe(topic: string, { signal }: CallOptions = {}): Promise<readonly SegmentStatus[]> {

@@ -7,6 +7,7 @@ import type { Views } from "../views.js";
  */
 export interface SortedPoints<P> {
   readonly space: Space<P>;
+  /** By offset. A copy of the caller's array. */
   readonly points: readonly P[];
   /** The offset (index in `points`) of each rank. */
   readonly offsets: Uint32Array;
@@ -21,30 +22,41 @@ export interface LocatedViews<V> {
 }
 
 export interface PlanOptions {
-  /** Ranks to cover, ascending and distinct. */
+  /** Ranks to cover, ascending and distinct: all of a call, or those that are sent again. */
   readonly ranks: Uint32Array;
   /**
    * Which views to use first: all of the lowest tier that serve a point come before any of the next. `Infinity` for those that
-   * must not be used. Asked once per view.
+   * must not be used. Asked once per view. Any numbers will do, and many of them cost nothing extra.
    */
   readonly tierOf: (view: number) => number;
-  /** Picks one of the views (never none) for a request. Called once per request, in the order of the plan, with views that serve all its ranks. */
+  /**
+   * Picks one of the views (never none) for a request. Called once per request, in the order of the plan, with all views of the
+   * tier that serve all its ranks; in balanced mode only with those of them that have had the fewest pieces of the run so
+   * far. The order of the candidates means nothing, and the array is the planner's own: it changes after the call.
+   */
   readonly choose: (candidates: readonly number[]) => number;
+  /** 1 or more; `Infinity` for no limit. */
   readonly maxPointsPerRequest: number;
+  /**
+   * - `fewest`: the fewest requests that cover what the tier serves.
+   * - `balanced`: each run of points that have the same candidates is cut into pieces of the same size (give or take a
+   *   point), one for each candidate or, where that is above `maxPointsPerRequest`, two, three ... for each. The
+   *   first piece of a run joins the request before it, if its view serves the run and there is room.
+   */
   readonly mode: "fewest" | "balanced";
 }
 
 export interface PlannedRequest {
   /** Index into `LocatedViews.views`. */
   readonly view: number;
-  /** Ascending, never empty. */
+  /** Ascending, never empty. Shares its memory with the other requests of the plan, and with nobody else. */
   readonly ranks: Uint32Array;
 }
 
 export interface Plan {
-  /** Each rank is in exactly one of them or in `uncovered`. */
+  /** Each rank is in exactly one of them or in `uncovered`. The lowest tier first; within a tier they ascend. */
   readonly requests: readonly PlannedRequest[];
-  /** The ranks that no usable view serves. */
+  /** The ranks that no usable view serves, ascending. */
   readonly uncovered: Uint32Array;
 }
 

@@ -58,12 +58,18 @@ function readNumbers(points: readonly number[]): WordReader["read"] {
   };
 }
 
+/**
+ * How much of a start that all points of a group share is skipped in one reading. More would be read again and again where a
+ * few points with a shorter start leave the group each time.
+ */
+const longestSkip = 16;
+
 /** Nine bits a byte and three bytes a word, so that there is a value below byte 0 for "the key has ended". */
 function readBytes(points: readonly Uint8Array[]): WordReader["read"] {
   return (ids, from, to, depth, words) => {
     const first = points[ids[from]!]!;
-    // What all of them start with is skipped.
-    let start = first.length;
+    // What all of them go on with is skipped.
+    let start = Math.min(first.length, depth + longestSkip);
     let longest = 0;
     for (let index = from; index < to; index++) {
       const bytes = points[ids[index]!]!;
@@ -76,7 +82,8 @@ function readBytes(points: readonly Uint8Array[]): WordReader["read"] {
     for (let index = from; index < to; index++) {
       const bytes = points[ids[index]!]!;
       let word = 0;
-      for (let at = start; at < start + 3; at++) word = (word << 9) | (at < bytes.length ? bytes[at]! + 1 : 0);
+      for (let at = start; at < start + 3; at++)
+        word = (word << 9) | (at < bytes.length ? bytes[at]! + 1 : 0);
       words[ids[index]!] = word;
     }
     return longest <= start + 3 ? -1 : start + 3;
@@ -93,7 +100,7 @@ const narrowUnit = 0x1fe;
 function readTexts(points: readonly string[]): WordReader["read"] {
   return (ids, from, to, depth, words) => {
     const first = points[ids[from]!]!;
-    let start = first.length;
+    let start = Math.min(first.length, depth + longestSkip);
     let longest = 0;
     for (let index = from; index < to; index++) {
       const text = points[ids[index]!]!;
@@ -113,7 +120,7 @@ function readTexts(points: readonly string[]): WordReader["read"] {
         widest |= unit;
         word = (word << 9) | (unit + 1);
       }
-      words[ids[index]!] = word << (9 * (start + 3 - Math.max(end, start)));
+      words[ids[index]!] = word << (9 * (start + 3 - end));
     }
     if (widest < narrowUnit) return longest <= start + 3 ? -1 : start + 3;
     for (let index = from; index < to; index++) {
@@ -132,7 +139,8 @@ function sortableUnit(text: string, index: number): number {
   const unit = text.charCodeAt(index);
   if (unit < 0xd800) return unit;
   if (unit >= 0xe000) return unit - 0x800;
-  const paired = unit < 0xdc00 ? isIn(text, index + 1, 0xdc00, 0xe000) : isIn(text, index - 1, 0xd800, 0xdc00);
+  const paired =
+    unit < 0xdc00 ? isIn(text, index + 1, 0xdc00, 0xe000) : isIn(text, index - 1, 0xd800, 0xdc00);
   return paired ? unit + 0x2000 : 0xfffd - 0x800;
 }
 

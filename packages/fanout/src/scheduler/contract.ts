@@ -1,7 +1,7 @@
 import type { Cause, PointFailure, Verdict } from "../errors.js";
 import type { FanoutEvent } from "../events.js";
-import type { SortedPoints } from "../plan/contract.js";
 import type { CallOptions, SharedOptions } from "../options.js";
+import type { SortedPoints } from "../plan/contract.js";
 import type { Views } from "../views.js";
 
 // What the scheduler is told and what it asks for. It reads no clock, draws its chance from a generator in its state, does no
@@ -18,6 +18,11 @@ export interface ResolvedCallOptions extends Resolved<Omit<SharedOptions, "retry
   readonly deadlineMs: number;
   /** Whether the views can be read again. */
   readonly viewsCanBeRead: boolean;
+  /**
+   * Whether points are sent although others are in no view of a list that is final. Otherwise nothing is sent then, and the
+   * call fails with "uncovered". Default false.
+   */
+  readonly sendPartial?: boolean;
 }
 
 /** Every event carries the time, which never goes back. Events about a request that is over, or of an ended call, change nothing. */
@@ -61,17 +66,22 @@ export type SchedulerAction<P, V> =
       /** The request that this one is tied to, which learns of it by the same action. */
       readonly tiedTo?: number;
     }
-  /** Abort the rpc's signal, and throw away what it still yields. */
+  /** Abort the rpc's signal, and throw away what it still yields. With `perPoint` also a request that has given its last value: nobody waits for its end. */
   | { readonly type: "abort"; readonly request: number }
   /** Answers a "result" event: the result goes to the reader. A result without this action is thrown away. */
   | { readonly type: "deliver"; readonly request: number; readonly duplicates: readonly number[] }
   | { readonly type: "read-views"; readonly call: number }
-  /** The call is over; all its requests were aborted or have ended. Failures ascend by offset. */
+  /**
+   * The call is over; all its requests were aborted or have ended. Failures ascend by offset. "stopped" has none, and "uncovered" at
+   * the start has only the points that are in no view, since nothing was sent.
+   */
   | {
       readonly type: "finish";
       readonly call: number;
       readonly code: "ok" | "uncovered" | "failed" | "deadline" | "stopped";
       readonly failures: readonly PointFailure<P, V>[];
+      /** What the last reading of the views failed with, when that is why points are in no view. */
+      readonly viewsError?: unknown;
     }
   | { readonly type: "tell"; readonly event: FanoutEvent<V> };
 

@@ -56,12 +56,10 @@ export function topicsHandlers(buffer: () => BufferNode): UntypedServiceImplemen
     const signal = signalOf(call);
     void respond(call, signal, readChunks(buffer, call.request, signal));
   };
-  const get = unary<topics.GetRequest, topics.GetResponse>(async ({ topic, key, fromTime }, signal) => {
-    const found = await buffer().get(topic, key, { signal, fromTime });
-    return found
-      ? { segment: toSegmentRef(found.segment), frame: found.frame }
-      : { segment: undefined, frame: Buffer.alloc(0) };
-  });
+  const getMany: handleServerStreamingCall<topics.GetManyRequest, topics.GetManyResponse> = (call) => {
+    const signal = signalOf(call);
+    void respond(call, signal, foundKeys(buffer, call.request, signal));
+  };
   const describe = unary<topics.DescribeRequest, topics.DescribeResponse>(async ({ topic }, signal) => {
     const segments = await buffer().describe(topic, { signal });
     return {
@@ -73,7 +71,7 @@ export function topicsHandlers(buffer: () => BufferNode): UntypedServiceImplemen
       })),
     };
   });
-  return { publish, read, get, describe };
+  return { publish, read, getMany, describe };
 }
 
 async function* batchesOf(requests: AsyncIterable<PublishBatch | TopicError>): AsyncGenerator<PublishBatch> {
@@ -100,6 +98,20 @@ async function* readChunks(
   if (!segment) throw new TopicError("invalid-argument", "a read must name a segment");
   const request = { segment: fromSegmentRef(segment), fromSequence: Number(fromSequence) };
   yield* buffer().read(request, { signal });
+}
+
+async function* foundKeys(
+  buffer: () => BufferNode,
+  { topic, keys, fromTime }: topics.GetManyRequest,
+  signal: AbortSignal,
+): AsyncGenerator<topics.GetManyResponse> {
+  for await (const { index, found } of buffer().getMany(topic, keys, { signal, fromTime })) {
+    yield {
+      index,
+      segment: found && toSegmentRef(found.segment),
+      frame: found?.frame ?? Buffer.alloc(0),
+    };
+  }
 }
 
 function toSegmentRef({ topic, range, startTime }: SegmentId): topics.SegmentRef {

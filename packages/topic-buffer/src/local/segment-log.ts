@@ -36,7 +36,7 @@ export interface LocalSegmentLogOptions {
 /** Disposing it closes its writers; their logs stay unsealed. */
 export type LocalSegmentLog = SegmentLogStore & AsyncDisposable;
 
-const DEFAULT_PREALLOCATE_BYTES = 1024 * 1024;
+const DEFAULT_PREALLOCATE_BYTES = 256 * 1024;
 
 /**
  * Opens a folder of segment logs, one file for each. Appends are durable by fdatasync; a log is sealed by a marker file that

@@ -4,12 +4,16 @@ import type { SegmentArchive } from "../protocol/segment-archive.js";
 import type { StateCache } from "../topics/cache.js";
 import type { Connections } from "./connections.js";
 import type { TopicEvent } from "./events.js";
+import type { BufferFanout } from "./get-many.js";
 
 /** What the parts of one client share. */
 export interface ClientContext {
   readonly coord: Coord;
   readonly cache: StateCache;
   readonly connections: Connections;
+  readonly fanout: BufferFanout;
+  /** Whether a buffer is judged well enough to be asked. */
+  readonly isWell: (address: string) => boolean;
   /** Where segments are read that no buffer serves any more. */
   readonly archive: SegmentArchive | undefined;
   readonly runtime: Runtime;

@@ -19,7 +19,8 @@ import { Connections } from "./connections.js";
 import type { ClientContext } from "./context.js";
 import { describeTopic, type TopicStats } from "./describe.js";
 import type { TopicEvent } from "./events.js";
-import { getNewest } from "./get.js";
+import { fanoutOverBuffers, getMany } from "./get-many.js";
+import type { Found } from "./key-search.js";
 
 export interface TopicClientOptions {
   /** Where the topics are recorded. It stays the caller's: closing the client does not close it. */
@@ -29,6 +30,8 @@ export interface TopicClientOptions {
   /** Where old segments are read that no buffer serves any more. Without one, a subscription stops in front of them. */
   readonly archive?: SegmentArchive;
   readonly appendRetry?: AppendRetry;
+  /** Whether the buffer at an address is judged well: reads skip those that are not. Default: all are. */
+  readonly isWell?: (address: string) => boolean;
   /** Default: the process's clock and random numbers. */
   readonly runtime?: Runtime;
   /** Told of what happens inside, for logs and metrics. Must not throw. */
@@ -56,6 +59,21 @@ export interface StoredMessage {
   readonly timeMs: number;
 }
 
+export interface GetOptions {
+  /** Only messages published (by their ids) at this time or later, in milliseconds since 1970. Default: any. */
+  readonly fromTimeMs?: number;
+  /** Default 6,000: as long as a silent buffer keeps its ranges, and a second more. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What became of one key of `getMany`. */
+export type KeyedMessage =
+  | { readonly key: string; readonly message: StoredMessage | undefined; readonly error?: undefined }
+  | { readonly key: string; readonly message?: undefined; readonly error: TopicError };
+
+const DEFAULT_GET_TIMEOUT_MS = 6_000;
+
 /**
  * A client of topics. It watches the records, routes each message to the buffer that leases its key's range, and reads segments
  * from whoever serves them: gateways are made of it, and a program may use it without one.
@@ -80,11 +98,12 @@ export class TopicClient implements AsyncDisposable {
   /** Resolves when the topics are known. @throws CoordError */
   static async open(options: TopicClientOptions & { readonly signal?: AbortSignal }): Promise<TopicClient> {
     const { coord, connect = grpcBuffers(), runtime = systemRuntime, onEvent = () => {}, signal } = options;
+    const { archive, isWell = () => true } = options;
     const cache = await StateCache.open(coord, { clock: runtime.clock, ...(signal && { signal }) });
     const connections = new Connections(connect, cache);
-    const { archive } = options;
+    const fanout = fanoutOverBuffers(runtime);
     return new TopicClient(
-      { coord, cache, connections, archive, runtime, emit: onEvent },
+      { coord, cache, connections, fanout, isWell, archive, runtime, emit: onEvent },
       options.appendRetry,
     );
   }
@@ -117,23 +136,43 @@ export class TopicClient implements AsyncDisposable {
 
   /**
    * The newest message of a key, published (by its id) at `fromTimeMs` or later, or undefined.
-   * @throws TopicError "invalid-key", "topic-not-found", "unavailable"
+   * @throws TopicError "invalid-key", "topic-not-found"; "unavailable" when nobody who may have it answered in time
    */
-  async get(
+  async get(topic: string, key: string, options: GetOptions = {}): Promise<StoredMessage | undefined> {
+    for await (const { message, error } of this.getMany(topic, [key], options)) {
+      if (error) throw error;
+      return message;
+    }
+    return undefined;
+  }
+
+  /**
+   * The newest messages of many keys (10,000 at most), asked of all the buffers that have them at once. Yields one answer for each
+   * different key as it comes, in no particular order: `message` is undefined for a key that has none, and `error` says why it is
+   * not known. A buffer that does not answer delays its own keys alone: they are answered when its ranges were taken over, or
+   * named with "unavailable" after `timeoutMs`.
+   * @throws TopicError "invalid-key", "invalid-argument", "topic-not-found"
+   */
+  async *getMany(
     topic: string,
-    key: string,
-    options: { readonly fromTimeMs?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<StoredMessage | undefined> {
-    const { fromTimeMs, signal } = options;
-    const found = await getNewest(this.#context, parseTopicName(topic), key, {
-      ...(fromTimeMs !== undefined && { fromTime: ticksOfMs(fromTimeMs) }),
+    keys: readonly string[],
+    options: GetOptions = {},
+  ): AsyncGenerator<KeyedMessage, void, undefined> {
+    const { fromTimeMs, timeoutMs = DEFAULT_GET_TIMEOUT_MS, signal } = options;
+    if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) {
+      throw new TopicError(
+        "invalid-argument",
+        `timeoutMs must be a positive number, not ${String(timeoutMs)}`,
+      );
+    }
+    const answers = getMany(this.#context, parseTopicName(topic), keys, {
+      fromTime: fromTimeMs === undefined ? 0n : ticksOfMs(fromTimeMs),
+      timeoutMs,
       ...(signal && { signal }),
     });
-    if (!found) return undefined;
-    const { time, sequence, body } = found.frame;
-    const { data, headers = {}, time: micros } = decodeBody(body);
-    const id = formatMessageId({ time, sequence, rangeFrom: found.segment.range.from });
-    return { id, key, data, headers, timeMs: micros / 1000 };
+    for await (const { key, found, error } of answers) {
+      yield error ? { key, error } : { key, message: found && toStoredMessage(key, found) };
+    }
   }
 
   /**
@@ -238,4 +277,10 @@ export class TopicClient implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function toStoredMessage(key: string, { segment, frame }: Found): StoredMessage {
+  const { data, headers = {}, time: micros } = decodeBody(frame.body);
+  const id = formatMessageId({ time: frame.time, sequence: frame.sequence, rangeFrom: segment.range.from });
+  return { id, key, data, headers, timeMs: micros / 1000 };
 }

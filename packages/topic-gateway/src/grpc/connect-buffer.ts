@@ -4,7 +4,7 @@ import { TopicError } from "../errors.js";
 import {
   BufferServiceClient,
   type DescribeResponse,
-  type GetResponse,
+  type GetManyResponse,
   type PublishRequest,
   type PublishResponse,
   type ReadResponse,
@@ -14,7 +14,7 @@ import type {
   BufferConnection,
   CallOptions,
   ConnectBuffer,
-  FoundMessage,
+  FoundKey,
   FrameChunk,
   PublishBatch,
   PublishReply,
@@ -114,15 +114,25 @@ class GrpcBuffer implements BufferConnection {
     }
   }
 
-  async get(
+  async *getMany(
     topic: string,
-    key: string,
+    keys: readonly string[],
     { signal, fromTime = 0n }: CallOptions & { readonly fromTime?: bigint } = {},
-  ): Promise<FoundMessage | undefined> {
-    const response = await unary<GetResponse>(signal, (done) =>
-      this.#client.get({ topic, key, fromTime }, done),
-    );
-    return response.segment && { segment: fromSegmentRef(response.segment), frame: response.frame };
+  ): AsyncGenerator<FoundKey> {
+    signal?.throwIfAborted();
+    const call = this.#client.getMany({ topic, keys: [...keys], fromTime });
+    const onAbort = (): void => call.cancel();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      for await (const { index, segment, frame } of call as AsyncIterable<GetManyResponse>) {
+        yield { index, found: segment && { segment: fromSegmentRef(segment), frame } };
+      }
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : fromServiceError(error);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      call.cancel();
+    }
   }
 
   async describe(topic: string, { signal }: CallOptions = {}): Promise<readonly SegmentStatus[]> {

@@ -69,6 +69,17 @@ export interface FoundMessage {
   readonly frame: Buffer;
 }
 
+/** What was found of one of many keys. */
+export interface FoundKey {
+  /** Into the keys that were asked for. */
+  readonly index: number;
+  /** Undefined: this buffer has none. */
+  readonly found: FoundMessage | undefined;
+}
+
+/** The most keys of one `getMany`. */
+export const MAX_KEYS = 10_000;
+
 export interface SegmentStatus {
   readonly segment: SegmentId;
   /** The last sequence that is durable and visible. */
@@ -95,12 +106,15 @@ export interface BufferApi {
    * @throws TopicError "not-owner" if the segment is not served here
    */
   read(request: ReadRequest, options?: CallOptions): AsyncIterable<FrameChunk>;
-  /** The newest message of a key with an id time of at least `fromTime`, or undefined. */
-  get(
+  /**
+   * The newest message of each key with an id time of at least `fromTime`: one answer for each, in their order.
+   * @throws TopicError "invalid-argument" for more than `MAX_KEYS`, "invalid-key"
+   */
+  getMany(
     topic: string,
-    key: string,
+    keys: readonly string[],
     options?: CallOptions & { readonly fromTime?: bigint },
-  ): Promise<FoundMessage | undefined>;
+  ): AsyncIterable<FoundKey>;
   /** The segments of a topic that this buffer serves. */
   describe(topic: string, options?: CallOptions): Promise<readonly SegmentStatus[]>;
 }

@@ -41,7 +41,9 @@ export async function localSystem(
       async *read(request, callOptions) {
         yield* buffer().read(request, callOptions);
       },
-      get: async (topic, key, callOptions) => await buffer().get(topic, key, callOptions),
+      async *getMany(topic, keys, callOptions) {
+        yield* buffer().getMany(topic, keys, callOptions);
+      },
       describe: async (topic, callOptions) => await buffer().describe(topic, callOptions),
       async [Symbol.asyncDispose]() {},
     };

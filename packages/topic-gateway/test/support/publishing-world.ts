@@ -143,7 +143,10 @@ export async function publishingWorld(
     async *read() {
       throw new TopicError("unavailable", "not here");
     },
-    get: () => Promise.resolve(undefined),
+    // biome-ignore lint/correctness/useYield: nothing is read in these tests
+    async *getMany() {
+      throw new TopicError("unavailable", "not here");
+    },
     describe: () => Promise.resolve([]),
     async [Symbol.asyncDispose]() {},
   });

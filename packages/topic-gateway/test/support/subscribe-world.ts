@@ -150,7 +150,9 @@ export class FakeBuffer {
           next = last + 1;
         }
       },
-      get: () => Promise.resolve(undefined),
+      async *getMany(_topic, keys) {
+        for (const index of keys.keys()) yield { index, found: undefined };
+      },
       async describe(_topic, { signal } = {}) {
         if (buffer.isDown) throw new TopicError("unavailable", `${buffer.address} is down`);
         if (buffer.hangs) {

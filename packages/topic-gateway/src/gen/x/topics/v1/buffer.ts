@@ -102,14 +102,17 @@ export interface ReadResponse {
   count: number;
 }
 
-export interface GetRequest {
+export interface GetManyRequest {
   topic: string;
-  key: string;
+  /** At most 10,000. */
+  keys: string[];
   /** 100 ns since 1582-10-15, 0 for any. */
   fromTime: bigint;
 }
 
-export interface GetResponse {
+export interface GetManyResponse {
+  /** Into the keys of the request. */
+  index: number;
   /** Absent: this buffer has none. */
   segment:
     | SegmentRef
@@ -1078,17 +1081,17 @@ export const ReadResponse: MessageFns<ReadResponse> = {
   },
 };
 
-function createBaseGetRequest(): GetRequest {
-  return { topic: "", key: "", fromTime: 0n };
+function createBaseGetManyRequest(): GetManyRequest {
+  return { topic: "", keys: [], fromTime: 0n };
 }
 
-export const GetRequest: MessageFns<GetRequest> = {
-  encode(message: GetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const GetManyRequest: MessageFns<GetManyRequest> = {
+  encode(message: GetManyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.topic !== "") {
       writer.uint32(10).string(message.topic);
     }
-    if (message.key !== "") {
-      writer.uint32(18).string(message.key);
+    for (const v of message.keys) {
+      writer.uint32(18).string(v!);
     }
     if (message.fromTime !== 0n) {
       if (BigInt.asUintN(64, message.fromTime) !== message.fromTime) {
@@ -1099,7 +1102,7 @@ export const GetRequest: MessageFns<GetRequest> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): GetRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): GetManyRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1108,7 +1111,7 @@ export const GetRequest: MessageFns<GetRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseGetRequest();
+      const message = createBaseGetManyRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1125,7 +1128,7 @@ export const GetRequest: MessageFns<GetRequest> = {
               break;
             }
 
-            message.key = reader.string();
+            message.keys.push(reader.string());
             continue;
           }
           case 3: {
@@ -1148,10 +1151,10 @@ export const GetRequest: MessageFns<GetRequest> = {
     }
   },
 
-  fromJSON(object: any): GetRequest {
+  fromJSON(object: any): GetManyRequest {
     return {
       topic: isSet(object.topic) ? globalThis.String(object.topic) : "",
-      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      keys: globalThis.Array.isArray(object?.keys) ? object.keys.map((e: any) => globalThis.String(e)) : [],
       fromTime: isSet(object.fromTime)
         ? BigInt(object.fromTime)
         : isSet(object.from_time)
@@ -1160,13 +1163,13 @@ export const GetRequest: MessageFns<GetRequest> = {
     };
   },
 
-  toJSON(message: GetRequest): unknown {
+  toJSON(message: GetManyRequest): unknown {
     const obj: any = {};
     if (message.topic !== "") {
       obj.topic = message.topic;
     }
-    if (message.key !== "") {
-      obj.key = message.key;
+    if (message.keys?.length) {
+      obj.keys = message.keys;
     }
     if (message.fromTime !== 0n) {
       obj.fromTime = message.fromTime.toString();
@@ -1174,34 +1177,37 @@ export const GetRequest: MessageFns<GetRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetRequest>, I>>(base?: I): GetRequest {
-    return GetRequest.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<GetManyRequest>, I>>(base?: I): GetManyRequest {
+    return GetManyRequest.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<GetRequest>, I>>(object: I): GetRequest {
-    const message = createBaseGetRequest();
+  fromPartial<I extends Exact<DeepPartial<GetManyRequest>, I>>(object: I): GetManyRequest {
+    const message = createBaseGetManyRequest();
     message.topic = object.topic ?? "";
-    message.key = object.key ?? "";
+    message.keys = object.keys?.map((e) => e) || [];
     message.fromTime = (object.fromTime !== undefined && object.fromTime !== null) ? BigInt(object.fromTime) : 0n;
     return message;
   },
 };
 
-function createBaseGetResponse(): GetResponse {
-  return { segment: undefined, frame: Buffer.alloc(0) };
+function createBaseGetManyResponse(): GetManyResponse {
+  return { index: 0, segment: undefined, frame: Buffer.alloc(0) };
 }
 
-export const GetResponse: MessageFns<GetResponse> = {
-  encode(message: GetResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const GetManyResponse: MessageFns<GetManyResponse> = {
+  encode(message: GetManyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
     if (message.segment !== undefined) {
-      SegmentRef.encode(message.segment, writer.uint32(10).fork()).join();
+      SegmentRef.encode(message.segment, writer.uint32(18).fork()).join();
     }
     if (message.frame.length !== 0) {
-      writer.uint32(18).bytes(message.frame);
+      writer.uint32(26).bytes(message.frame);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): GetResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): GetManyResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1210,20 +1216,28 @@ export const GetResponse: MessageFns<GetResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseGetResponse();
+      const message = createBaseGetManyResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 10) {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
               break;
             }
 
             message.segment = SegmentRef.decode(reader, reader.uint32());
             continue;
           }
-          case 2: {
-            if (tag !== 18) {
+          case 3: {
+            if (tag !== 26) {
               break;
             }
 
@@ -1242,15 +1256,19 @@ export const GetResponse: MessageFns<GetResponse> = {
     }
   },
 
-  fromJSON(object: any): GetResponse {
+  fromJSON(object: any): GetManyResponse {
     return {
+      index: isSet(object.index) ? globalThis.Number(object.index) : 0,
       segment: isSet(object.segment) ? SegmentRef.fromJSON(object.segment) : undefined,
       frame: isSet(object.frame) ? Buffer.from(bytesFromBase64(object.frame)) : Buffer.alloc(0),
     };
   },
 
-  toJSON(message: GetResponse): unknown {
+  toJSON(message: GetManyResponse): unknown {
     const obj: any = {};
+    if (message.index !== 0) {
+      obj.index = Math.round(message.index);
+    }
     if (message.segment !== undefined) {
       obj.segment = SegmentRef.toJSON(message.segment);
     }
@@ -1260,11 +1278,12 @@ export const GetResponse: MessageFns<GetResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetResponse>, I>>(base?: I): GetResponse {
-    return GetResponse.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<GetManyResponse>, I>>(base?: I): GetManyResponse {
+    return GetManyResponse.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<GetResponse>, I>>(object: I): GetResponse {
-    const message = createBaseGetResponse();
+  fromPartial<I extends Exact<DeepPartial<GetManyResponse>, I>>(object: I): GetManyResponse {
+    const message = createBaseGetManyResponse();
+    message.index = object.index ?? 0;
     message.segment = (object.segment !== undefined && object.segment !== null)
       ? SegmentRef.fromPartial(object.segment)
       : undefined;
@@ -1564,15 +1583,15 @@ export const BufferServiceService = {
     responseSerialize: (value: ReadResponse): Buffer => Buffer.from(ReadResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReadResponse => ReadResponse.decode(value),
   },
-  /** The newest message of a key among the segments that this buffer serves. */
-  get: {
-    path: "/x.topics.v1.BufferService/Get" as const,
+  /** The newest message of each key among the segments that this buffer serves: one answer for each, in the order of the request. */
+  getMany: {
+    path: "/x.topics.v1.BufferService/GetMany" as const,
     requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: GetRequest): Buffer => Buffer.from(GetRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): GetRequest => GetRequest.decode(value),
-    responseSerialize: (value: GetResponse): Buffer => Buffer.from(GetResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): GetResponse => GetResponse.decode(value),
+    responseStream: true as const,
+    requestSerialize: (value: GetManyRequest): Buffer => Buffer.from(GetManyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetManyRequest => GetManyRequest.decode(value),
+    responseSerialize: (value: GetManyResponse): Buffer => Buffer.from(GetManyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetManyResponse => GetManyResponse.decode(value),
   },
   /** Where the segments stand that this buffer serves. */
   describe: {
@@ -1591,8 +1610,8 @@ export interface BufferServiceServer extends UntypedServiceImplementation {
   publish: handleBidiStreamingCall<PublishRequest, PublishResponse>;
   /** The frames of one segment from a sequence on, as they become durable. HTTP/2 flow control is the back pressure. */
   read: handleServerStreamingCall<ReadRequest, ReadResponse>;
-  /** The newest message of a key among the segments that this buffer serves. */
-  get: handleUnaryCall<GetRequest, GetResponse>;
+  /** The newest message of each key among the segments that this buffer serves: one answer for each, in the order of the request. */
+  getMany: handleServerStreamingCall<GetManyRequest, GetManyResponse>;
   /** Where the segments stand that this buffer serves. */
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
 }
@@ -1605,19 +1624,13 @@ export interface BufferServiceClient extends Client {
   /** The frames of one segment from a sequence on, as they become durable. HTTP/2 flow control is the back pressure. */
   read(request: ReadRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadResponse>;
   read(request: ReadRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<ReadResponse>;
-  /** The newest message of a key among the segments that this buffer serves. */
-  get(request: GetRequest, callback: (error: ServiceError | null, response: GetResponse) => void): ClientUnaryCall;
-  get(
-    request: GetRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: GetResponse) => void,
-  ): ClientUnaryCall;
-  get(
-    request: GetRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: GetResponse) => void,
-  ): ClientUnaryCall;
+  /** The newest message of each key among the segments that this buffer serves: one answer for each, in the order of the request. */
+  getMany(request: GetManyRequest, options?: Partial<CallOptions>): ClientReadableStream<GetManyResponse>;
+  getMany(
+    request: GetManyRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GetManyResponse>;
   /** Where the segments stand that this buffer serves. */
   describe(
     request: DescribeRequest,

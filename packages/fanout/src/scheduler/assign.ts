@@ -1,0 +1,207 @@
+import { planRequests } from "../plan/plan-requests.js";
+import { giveBack, take } from "./budget.js";
+import { chooseOne } from "./choose.js";
+import { serverAt } from "./locate.js";
+import type { Server } from "./servers.js";
+import type { Call, SchedulerState } from "./state.js";
+
+/** What is to be sent, and what speaks against some of the views. */
+export interface Wanted<P, V> {
+  readonly kind: "send" | "retry" | "hedge";
+  readonly ranks: Uint32Array;
+  /** Servers that failed these points: used after the others. With "hedge": not used. */
+  readonly tried: readonly Server<P, V>[];
+  /** Views that are not to be used. */
+  readonly banned: readonly V[];
+}
+
+/** A planned request. */
+export interface Assignment<P, V> {
+  readonly view: V;
+  readonly server: Server<P, V>;
+  readonly ranks: Uint32Array;
+  /** It is the one that tries a suspect again. */
+  readonly trial: boolean;
+  readonly holdsToken: boolean;
+  /** All servers that could take it are full, and these are they. Otherwise its place at the server is taken already. */
+  readonly full: readonly Server<P, V>[] | undefined;
+}
+
+export interface Assigned<P, V> {
+  readonly assignments: readonly Assignment<P, V>[];
+  /** What no view serves that may be used now. */
+  readonly uncovered: Uint32Array;
+}
+
+/** Is answered like a peer of a re-send: within this time, the fanout is busy. */
+export const recentMs = 1000;
+
+/**
+ * Plans the points over the views. Tiers, from the best: servers that are well and have room, those that are full, suspects, full
+ * suspects; in each, the ones that did not fail these points before the ones that did, and then by locality. A server that has asked
+ * for a pause is not used at all, and a hedge uses none but the best.
+ *
+ * What a plan does changes the tiers: a server becomes full, or its one trial is given away. Requests that would go to a
+ * server which is worse by then than when their plan was made are planned again.
+ */
+export function assign<P, V>(
+  state: SchedulerState<P, V>,
+  call: Call<P, V>,
+  wanted: Wanted<P, V>,
+): Assigned<P, V> {
+  const most = state.setup.maxInFlightPerServer;
+  const tiers = new Tiers(state, call, wanted);
+  const assignments: Assignment<P, V>[] = [];
+  const uncovered: Uint32Array[] = [];
+  let ranks = wanted.ranks;
+  for (;;) {
+    const told = new Float64Array(call.located.views.length);
+    const picks: (Omit<Assignment<P, V>, "ranks"> | undefined)[] = [];
+    const plan = planRequests(call.located, {
+      ranks,
+      maxPointsPerRequest: call.options.maxPointsPerRequest,
+      mode: call.options.plan,
+      tierOf: (view) => {
+        const tier = tiers.of(view);
+        told[view] = tier;
+        return tier;
+      },
+      choose: (candidates) => {
+        const { best, views, servers } = tiers.best(candidates);
+        let promised = Number.POSITIVE_INFINITY;
+        for (const view of candidates) if (told[view]! < promised) promised = told[view]!;
+        if (best > promised) {
+          picks.push(undefined);
+          return candidates[0]!;
+        }
+        const full = servers[0]!.inFlight >= most;
+        const trying = full ? -1 : tiers.trialAmong(best, servers);
+        const index = trying >= 0 ? trying : full ? 0 : chooseOne(state, servers);
+        const server = servers[index]!;
+        const trial = trying >= 0;
+        if (!full) server.inFlight++;
+        if (trial) server.onTrial = true;
+        picks.push({
+          view: call.located.views[views[index]!]!,
+          server,
+          trial,
+          holdsToken: trial && take(state.budget),
+          full: full ? [...new Set(servers)] : undefined,
+        });
+        return views[index]!;
+      },
+    });
+    if (plan.uncovered.length > 0) uncovered.push(plan.uncovered);
+    const again: Uint32Array[] = [];
+    for (let index = 0; index < plan.requests.length; index++) {
+      const pick = picks[index];
+      const planned = plan.requests[index]!.ranks;
+      if (pick === undefined) again.push(planned);
+      else assignments.push({ ...pick, ranks: planned });
+    }
+    if (again.length === 0) return { assignments, uncovered: merge(uncovered) };
+    ranks = merge(again);
+  }
+}
+
+/** Takes back what was reserved for a request that is not sent after all. */
+export function unassign<P, V>(state: SchedulerState<P, V>, assignment: Assignment<P, V>): void {
+  const { server } = assignment;
+  if (assignment.full !== undefined) return;
+  server.inFlight--;
+  if (assignment.trial) server.onTrial = false;
+  if (assignment.holdsToken) giveBack(state.budget);
+  if (server.waiting.size > 0) state.roomy.add(server);
+}
+
+const never = Number.POSITIVE_INFINITY;
+
+class Tiers<P, V> {
+  readonly #state: SchedulerState<P, V>;
+  readonly #call: Call<P, V>;
+  readonly #wanted: Wanted<P, V>;
+  readonly #most: number;
+  /** The first tier of suspects. */
+  readonly #suspect: number;
+  readonly #views: number[] = [];
+  readonly #servers: Server<P, V>[] = [];
+
+  constructor(state: SchedulerState<P, V>, call: Call<P, V>, wanted: Wanted<P, V>) {
+    this.#state = state;
+    this.#call = call;
+    this.#wanted = wanted;
+    this.#most = state.setup.maxInFlightPerServer;
+    this.#suspect = 4 * call.localities;
+  }
+
+  of(view: number): number {
+    const { kind, tried, banned } = this.#wanted;
+    const { located, nearness, localities } = this.#call;
+    const server = serverAt(this.#state, this.#call, view);
+    if (server.pushbackUntilMs > this.#state.nowMs) return never;
+    if (banned.length > 0 && banned.includes(located.views[view]!)) return never;
+    const full = server.inFlight >= this.#most;
+    const failedBefore = tried.length > 0 && tried.includes(server);
+    if (kind === "hedge" && (full || failedBefore || server.strikes > 0)) return never;
+    const suspect = server.strikes > 0 && !this.#mayTry(server);
+    const near = nearness === undefined ? 0 : nearness[view]!;
+    return ((suspect ? 4 : 0) + (full ? 2 : 0) + (failedBefore ? 1 : 0)) * localities + near;
+  }
+
+  /** The lowest tier of the candidates and who is in it. The arrays are used again by the next call. */
+  best(candidates: readonly number[]): {
+    best: number;
+    views: readonly number[];
+    servers: readonly Server<P, V>[];
+  } {
+    const views = this.#views;
+    const servers = this.#servers;
+    let best = never;
+    views.length = 0;
+    servers.length = 0;
+    for (const view of candidates) {
+      const tier = this.of(view);
+      if (tier > best) continue;
+      if (tier < best) {
+        best = tier;
+        views.length = 0;
+        servers.length = 0;
+      }
+      views.push(view);
+      servers.push(serverAt(this.#state, this.#call, view));
+    }
+    return { best, views, servers };
+  }
+
+  /** The server that is to be tried again now, if one is in this tier. It is not left to chance, since to chance it is the slowest. */
+  trialAmong(tier: number, servers: readonly Server<P, V>[]): number {
+    return tier < this.#suspect ? servers.findIndex((server) => server.strikes > 0) : -1;
+  }
+
+  /**
+   * Half-open: when a suspicion is over, one request at a time may try the server again. Only first sends do, and only while the budget
+   * can pay for the re-send if that fails: the token is held until the answer. While little is going on, half of
+   * the bucket is left alone, or a server that stays dead would eat what all others need.
+   */
+  #mayTry(server: Server<P, V>): boolean {
+    const { nowMs, answeredAtMs, budget } = this.#state;
+    if (this.#wanted.kind !== "send" || server.onTrial || nowMs < server.suspectUntilMs) return false;
+    if (budget.ratio === 0 || budget.burst < 1) return true;
+    if (budget.tokens < 1) return false;
+    return nowMs - answeredAtMs <= recentMs || budget.tokens >= budget.burst / 2;
+  }
+}
+
+/** The ranks of all of them, ascending. They have none in common. */
+function merge(parts: readonly Uint32Array[]): Uint32Array {
+  const only = parts[0];
+  if (only === undefined) return new Uint32Array(0);
+  if (parts.length === 1) return only;
+  const all = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all.sort();
+}

@@ -1,0 +1,387 @@
+import { createFanout, type ErrorClass, type Fanout, type PointValue } from "@x/fanout";
+import { murmur3Mod, type Range } from "@x/space";
+import { TopicError } from "../errors.js";
+import { type FoundMessage, MAX_KEYS } from "../protocol/buffer-api.js";
+import { messagesInFrames, readFrame } from "../protocol/frame.js";
+import { HASHES } from "../protocol/hash-range.js";
+import { keyOfBody } from "../protocol/message.js";
+import { checkKey, type TopicName } from "../protocol/names.js";
+import type { Runtime } from "../protocol/runtime.js";
+import { archiveName, segmentName } from "../protocol/segment-id.js";
+import type { SegmentView, TopicView } from "../topics/state.js";
+import type { ClientContext } from "./context.js";
+import { type Found, KeySearch, segmentsOfHash } from "./key-search.js";
+
+/** What became of one key: the newest message, undefined when there is none, or the reason why it is not known. */
+export type KeyAnswer =
+  | { readonly key: string; readonly found: Found | undefined; readonly error?: undefined }
+  | { readonly key: string; readonly found?: undefined; readonly error: TopicError };
+
+export interface GetManyOptions {
+  /** 100 ns since 1582-10-15: older messages do not count. */
+  readonly fromTime: bigint;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A segment that some keys are looked for in next, as a view for fanout. */
+interface Place {
+  readonly serves: Range<bigint>;
+  readonly segment: SegmentView;
+  /** Undefined: no buffer has the segment any more. */
+  readonly address: string | undefined;
+}
+
+/** How many archived segments one call reads at a time: each is read whole. */
+const MAX_ARCHIVE_READS = 4;
+
+export type BufferFanout = Fanout<Place, bigint>;
+
+/** The fanout over the buffers that all calls of a client share. */
+export function fanoutOverBuffers(runtime: Runtime): BufferFanout {
+  return createFanout<Place, bigint>({
+    serverOf: (place) => place.address,
+    clock: runtime.clock,
+    random: () => runtime.random.number(),
+    classify: classifyTopicError,
+    // A segment has one server, so there is nobody to hedge to. A request is sent again when the segment has moved, and as long as the
+    // deadline allows: taking a range over from a buffer that is silent takes as long as its lease.
+    hedge: false,
+    retry: { maxAttempts: 1_000, baseMs: 20, maxMs: 100 },
+    budget: { burst: 10_000, ratio: 1 },
+    idleTimeoutMs: Number.POSITIVE_INFINITY,
+    maxPointsPerRequest: 1_000,
+  });
+}
+
+/**
+ * Looks for the newest message of each key. Answers come as they are known, one for each different key: a buffer that does not answer
+ * delays nobody but its own keys, and when nobody answers for them in time, they are named with a TopicError "unavailable".
+ *
+ * @throws TopicError "invalid-key", "invalid-argument" (too many keys), "topic-not-found", or `signal.reason`
+ */
+export async function* getMany(
+  context: ClientContext,
+  name: TopicName,
+  keys: readonly string[],
+  options: GetManyOptions,
+): AsyncGenerator<KeyAnswer, void, undefined> {
+  options.signal?.throwIfAborted();
+  if (keys.length > MAX_KEYS) {
+    throw new TopicError(
+      "invalid-argument",
+      `at most ${MAX_KEYS} keys can be asked for at once, not ${keys.length}`,
+    );
+  }
+  for (const key of keys) checkKey(key);
+  if (!context.cache.state.topic(name))
+    throw new TopicError("topic-not-found", `there is no topic "${name}"`);
+  const search = new Search(context, name, options);
+  const onAbort = (): void => search.stop(options.signal?.reason);
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    search.start([...new Set(keys)]);
+    for await (const answer of search.answers()) {
+      // What the abort itself has failed is no answer.
+      options.signal?.throwIfAborted();
+      yield answer;
+    }
+    options.signal?.throwIfAborted();
+  } finally {
+    options.signal?.removeEventListener("abort", onAbort);
+    await search.end();
+  }
+}
+
+class Search {
+  readonly #context: ClientContext;
+  readonly #name: TopicName;
+  readonly #fromTime: bigint;
+  readonly #deadlineMs: number;
+  readonly #stopped = new AbortController();
+  readonly #uncut: () => void;
+  readonly #running = new Set<Promise<void>>();
+  readonly #answers: KeyAnswer[] = [];
+  #open = 0;
+  #wake: () => void = () => {};
+  /** Keys whose next place is not known yet: those of one turn are asked for together. */
+  #again: KeySearch[] = [];
+  #archiveReads = 0;
+  readonly #archiveQueue: (() => void)[] = [];
+
+  constructor(context: ClientContext, name: TopicName, { fromTime, timeoutMs }: GetManyOptions) {
+    this.#context = context;
+    this.#name = name;
+    this.#fromTime = fromTime;
+    const { clock } = context.runtime;
+    this.#deadlineMs = clock.monotonicMs() + timeoutMs;
+    this.#uncut = clock.setTimer(timeoutMs, () => this.stop(notInTime()));
+  }
+
+  start(keys: readonly string[]): void {
+    this.#open = keys.length;
+    this.#ask(keys.map((key) => new KeySearch(key, murmur3Mod(key, HASHES - 1), this.#fromTime)));
+  }
+
+  async *answers(): AsyncGenerator<KeyAnswer, void, undefined> {
+    for (;;) {
+      const ready = this.#answers.splice(0);
+      yield* ready;
+      if (this.#answers.length > 0) continue;
+      if (this.#open === 0) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  stop(reason: unknown): void {
+    this.#stopped.abort(reason);
+  }
+
+  async end(): Promise<void> {
+    this.#uncut();
+    this.stop(new TopicError("closed", "nobody waits for the answer any more"));
+    while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
+  }
+
+  #settle(answer: KeyAnswer): void {
+    this.#open -= 1;
+    this.#answers.push(answer);
+    this.#wake();
+  }
+
+  #fail(search: KeySearch, cause: unknown): void {
+    const error =
+      cause instanceof TopicError && cause.code !== "closed"
+        ? cause
+        : new TopicError("unavailable", `nobody could tell of the key ${JSON.stringify(search.key)}`, {
+            cause,
+          });
+    this.#settle({ key: search.key, error });
+  }
+
+  #run(task: () => Promise<void>): void {
+    const running: Promise<void> = task().finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Goes on with a key as soon as this turn is over, together with all others that come to that point in it. */
+  #goOn(search: KeySearch): void {
+    this.#again.push(search);
+    if (this.#again.length > 1) return;
+    this.#run(async () => {
+      await Promise.resolve();
+      this.#ask(this.#again.splice(0));
+    });
+  }
+
+  /** Settles the searches that are over, and asks those who have the next segments of the others. */
+  #ask(searches: readonly KeySearch[]): void {
+    const topic = this.#context.cache.state.topic(this.#name);
+    const served: { readonly search: KeySearch; readonly segment: SegmentView }[] = [];
+    const archived = new Map<SegmentView, KeySearch[]>();
+    for (const search of searches) {
+      if (!topic) {
+        this.#fail(search, new TopicError("topic-not-found", `the topic "${this.#name}" was deleted`));
+        continue;
+      }
+      const segment = search.next(topic);
+      if (!segment) this.#settle({ key: search.key, found: search.result });
+      else if (segment.record?.state === "archived") {
+        archived.set(segment, [...(archived.get(segment) ?? []), search]);
+      } else served.push({ search, segment });
+    }
+    if (served.length > 0) this.#run(() => this.#askServers(served));
+    for (const [segment, wanted] of archived) this.#run(() => this.#askArchive(segment, wanted));
+  }
+
+  async #askServers(
+    wanted: readonly { readonly search: KeySearch; readonly segment: SegmentView }[],
+  ): Promise<void> {
+    const { cache, fanout, runtime } = this.#context;
+    const places = new Places(wanted.map(({ segment }) => segment));
+    const searchAt = (offset: number): KeySearch => (wanted[offset] as (typeof wanted)[number]).search;
+    const open = new Set(wanted.keys());
+    const call = fanout.call(
+      wanted.map(({ search, segment }) => places.pointOf(segment, search.hash)),
+      () => places.views(cache.state.topic(this.#name), this.#context.isWell),
+      (place: Place, offsets, { signal }) => this.#askPlace(place, offsets, searchAt, signal),
+      {
+        perPoint: true,
+        allowPartial: true,
+        signal: this.#stopped.signal,
+        timeoutMs: Math.max(0, this.#deadlineMs - runtime.clock.monotonicMs()),
+      },
+    );
+    try {
+      for await (const { offsets, result } of call) {
+        const offset = offsets[0] as number;
+        open.delete(offset);
+        const search = searchAt(offset);
+        if (result) search.answered(result.served, result.address, result.found);
+        this.#goOn(search);
+      }
+      for (const { offset, causes } of call.failures) {
+        open.delete(offset);
+        const cause = causes.at(-1)?.error;
+        this.#fail(
+          searchAt(offset),
+          cause instanceof TopicError && cause.code !== "closed" ? cause : notInTime(cause),
+        );
+      }
+    } catch (error) {
+      for (const offset of open) this.#fail(searchAt(offset), error);
+    }
+    await call.settled;
+  }
+
+  /** Undefined as a value: the segment is elsewhere now, look again. */
+  async *#askPlace(
+    { address, segment }: Place,
+    offsets: readonly number[],
+    searchAt: (offset: number) => KeySearch,
+    signal: AbortSignal,
+  ): AsyncGenerator<PointValue<ServerAnswer | undefined>> {
+    const { cache, connections } = this.#context;
+    if (address === undefined) {
+      for (const offset of offsets) yield { offset, value: undefined };
+      return;
+    }
+    const lost = (): TopicError => new TopicError("not-owner", `${address} has the segment no more`);
+    if (segment.server?.address !== address) throw lost();
+    const topic = cache.state.topic(this.#name);
+    const keys = offsets.map((offset) => searchAt(offset).key);
+    const served = offsets.map((offset) =>
+      topic
+        ? segmentsOfHash(topic, searchAt(offset).hash).filter(({ server }) => server?.address === address)
+        : [],
+    );
+    const moved = new AbortController();
+    // A buffer that hangs says nothing: that its segment is another's now is in the records.
+    const unlisten = cache.listen(() => {
+      if (segment.server?.address !== address) moved.abort(lost());
+    });
+    try {
+      const options = { fromTime: this.#fromTime, signal: AbortSignal.any([signal, moved.signal]) };
+      for await (const { index, found } of connections.to(address).getMany(this.#name, keys, options)) {
+        const offset = offsets[index];
+        if (offset === undefined)
+          throw new TopicError("unavailable", `${address} answered for a key that nobody asked for`);
+        yield { offset, value: { address, served: served[index] ?? [], found: toFound(found) } };
+      }
+    } finally {
+      unlisten();
+    }
+  }
+
+  async #askArchive(segment: SegmentView, searches: readonly KeySearch[]): Promise<void> {
+    try {
+      if (this.#archiveReads >= MAX_ARCHIVE_READS)
+        await new Promise<void>((resolve) => this.#archiveQueue.push(resolve));
+      this.#archiveReads += 1;
+      try {
+        const newest = await this.#searchArchive(segment, new Set(searches.map(({ key }) => key)));
+        for (const search of searches) {
+          search.searchedArchive(segment.id, newest.get(search.key));
+          this.#goOn(search);
+        }
+      } finally {
+        this.#archiveReads -= 1;
+        this.#archiveQueue.shift()?.();
+      }
+    } catch (error) {
+      for (const search of searches) this.#fail(search, error);
+    }
+  }
+
+  /** Reads a segment once for all the keys. */
+  async #searchArchive(
+    { id, record }: SegmentView,
+    keys: ReadonlySet<string>,
+  ): Promise<ReadonlyMap<string, Found>> {
+    const newest = new Map<string, Found>();
+    const { archive } = this.#context;
+    if (!archive) {
+      throw new TopicError(
+        "unavailable",
+        `the segment ${id.startTime} is archived, and this client has no archive`,
+      );
+    }
+    if (!record?.sealed || record.sealed.lastSequence === 0) return newest;
+    const options = { lastSequence: record.sealed.lastSequence, signal: this.#stopped.signal };
+    for await (const chunk of archive.read(archiveName(id, record.incarnation), options)) {
+      for (const frame of messagesInFrames(chunk.frames)) {
+        const key = keyOfBody(frame.body);
+        if (keys.has(key)) newest.set(key, { segment: id, frame });
+      }
+    }
+    return newest;
+  }
+}
+
+/** A server's answer for a key, with the segments that it served by the records when it was asked. */
+interface ServerAnswer {
+  readonly address: string;
+  readonly served: readonly SegmentView[];
+  readonly found: Found | undefined;
+}
+
+/**
+ * The segments of one question. Segments of different times overlap in their hashes, so each has a stretch of 2^16 points of its own:
+ * its number, then the hash.
+ */
+class Places {
+  readonly #segments: SegmentView[];
+  readonly #numbers: Map<SegmentView, number>;
+
+  constructor(segments: readonly SegmentView[]) {
+    this.#segments = [...new Set(segments)];
+    this.#numbers = new Map(this.#segments.map((segment, number) => [segment, number]));
+  }
+
+  pointOf(segment: SegmentView, hash: number): bigint {
+    return BigInt((this.#numbers.get(segment) as number) * 0x10000 + hash);
+  }
+
+  /** Who has them now. A segment that nobody serves, or whose server is not well, has no view: that may change. */
+  views(topic: TopicView | undefined, isWell: (address: string) => boolean): Place[] {
+    return this.#segments.flatMap((segment, number): Place[] => {
+      const serves = { from: BigInt(number * 0x10000), to: BigInt((number + 1) * 0x10000) };
+      const { record, server } = segment;
+      const isGone =
+        topic?.segments.get(segmentName(segment.id)) !== segment ||
+        record === undefined ||
+        record.state === "archived" ||
+        record.state === "deleted";
+      if (isGone) return [{ serves, segment, address: undefined }];
+      const address = server?.address;
+      return address !== undefined && isWell(address) ? [{ serves, segment, address }] : [];
+    });
+  }
+}
+
+function classifyTopicError(error: unknown): ErrorClass {
+  if (!(error instanceof TopicError)) return "not-mine";
+  switch (error.code) {
+    case "not-owner":
+    case "unavailable":
+    case "closed":
+      return "not-mine";
+    case "overloaded":
+      return "overloaded";
+    default:
+      return "not-retryable";
+  }
+}
+
+function toFound(message: FoundMessage | undefined): Found | undefined {
+  if (!message) return undefined;
+  const frame = readFrame(message.frame, 0);
+  if (typeof frame === "string") throw new TopicError("corrupt", `the buffer's answer is no frame: ${frame}`);
+  return { segment: message.segment, frame };
+}
+
+function notInTime(cause?: unknown): TopicError {
+  return new TopicError("unavailable", "nobody answered for the key in time", { cause });
+}
