@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { murmur3Mod } from "@x/space";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   buildGoServer,
@@ -12,6 +13,13 @@ import {
 } from "../../harness/src/servers/index.js";
 import { Http } from "./support/http.js";
 import { type GatewayProcess, startGatewayProcess } from "./support/process.js";
+
+/** A line of the answer for many keys. */
+interface KeyLine {
+  readonly key: string;
+  readonly message?: { readonly data: string } | null;
+  readonly error?: { readonly code: string };
+}
 
 describe.skipIf(!requireServer("etcd"))(
   "a gateway and buffers as processes of their own, on real etcd",
@@ -106,6 +114,78 @@ describe.skipIf(!requireServer("etcd"))(
         expect(await process.exited).toEqual({ code: 0, signal: undefined });
         expect(await process.log()).not.toMatch(/Warning|error/i);
       }
+    });
+
+    it("answer for many keys: those of a stopped buffer late or by name, all others at once", {
+      timeout: 60_000,
+    }, async () => {
+      await using first = await start("buffer");
+      await using second = await start("buffer");
+      await using gateway = await start("gateway");
+      const http = new Http(gateway.url);
+      const topic = await http.createTopic("keys");
+      interface Ranges {
+        readonly ranges?: readonly { readonly from: number; readonly to: number; readonly buffer: string | null }[];
+      }
+      const ranges = async () => ((await http.get(`/v1/topics/${topic}`)).json as Ranges).ranges ?? [];
+      const shared = async (): Promise<boolean> => {
+        const owners = new Set((await ranges()).map(({ buffer }) => buffer));
+        return owners.has(first.grpc) && owners.has(second.grpc) && !owners.has(null);
+      };
+      while (!(await shared()));
+
+      const keys = Array.from({ length: 60 }, (_, i) => `key-${i}`);
+      const lines = keys.map((key) => ({ key, data: `of ${key}` }));
+      expect((await http.postLines(topic, lines)).status).toBe(200);
+      const owned = await ranges();
+      const ofFirst = new Set(
+        keys.filter((key) => {
+          const hash = murmur3Mod(key, 65_535);
+          return owned.some(({ from, to, buffer }) => hash >= from && hash <= to && buffer === first.grpc);
+        }),
+      );
+      expect(ofFirst.size).toBeGreaterThan(0);
+      expect(ofFirst.size).toBeLessThan(keys.length);
+      const query = keys.map((key) => `key=${key}`).join("&");
+      const read = async (more = ""): Promise<{ line: KeyLine; afterMs: number }[]> => {
+        const started = performance.now();
+        const response = await fetch(`${gateway.url}/v1/topics/${topic}/keys?${query}${more}`);
+        expect(response.status).toBe(200);
+        const read: { line: KeyLine; afterMs: number }[] = [];
+        let rest = "";
+        const decoder = new TextDecoder();
+        for await (const bytes of response.body ?? []) {
+          rest += decoder.decode(bytes as Uint8Array, { stream: true });
+          const parts = rest.split("\n");
+          rest = parts.pop() ?? "";
+          for (const part of parts)
+            read.push({ line: JSON.parse(part) as KeyLine, afterMs: performance.now() - started });
+        }
+        return read;
+      };
+      const wrong = (answers: readonly { line: KeyLine }[]) =>
+        answers.filter(({ line }) => line.message?.data !== `of ${line.key}`);
+      const sorted = (answers: readonly { line: KeyLine }[]) => answers.map(({ line }) => line.key).sort();
+
+      const before = await read();
+      expect(sorted(before)).toEqual([...keys].sort());
+      expect(wrong(before)).toEqual([]);
+
+      await first.process.kill("SIGSTOP");
+      // Not for long: the missing keys are named, each of them and no other.
+      const short = await read("&timeoutMs=500");
+      expect(sorted(short)).toEqual([...keys].sort());
+      expect(new Set(wrong(short).map(({ line }) => line.key))).toEqual(ofFirst);
+      expect(new Set(wrong(short).map(({ line }) => line.error?.code))).toEqual(new Set(["unavailable"]));
+      // Long enough for another buffer to take the ranges over: the lease of 2 s, and a second (five times that in a test).
+      const long = await read("&timeoutMs=15000");
+      expect(sorted(long)).toEqual([...keys].sort());
+      expect(wrong(long)).toEqual([]);
+      const late = long.filter(({ line }) => ofFirst.has(line.key)).map(({ afterMs }) => afterMs);
+      const prompt = long.filter(({ line }) => !ofFirst.has(line.key)).map(({ afterMs }) => afterMs);
+      expect(Math.max(...prompt)).toBeLessThan(Math.min(...late));
+      expect(Math.max(...prompt)).toBeLessThan(1_000);
+      await first.process.kill("SIGKILL");
     });
 
     it("stop within 5 s also when etcd is gone", { timeout: 60_000 }, async () => {
