@@ -12,10 +12,8 @@ import type { OpenLane } from "./buffer-stream.js";
 import { assignIds, encodeEntries, type Outgoing, type SentBatch } from "./outgoing.js";
 import type { BufferStreams, SenderOptions } from "./publisher.js";
 
-/** While batches of the lane are on their way, smaller ones wait for company. */
+/** While a batch of the lane is on its way, smaller ones wait for company. */
 const FULL_BATCH_BYTES = 128 * 1024;
-/** One is being made durable while the next travels; with a single one, a message waits for a whole round trip before its own. */
-const SMALL_BATCHES_IN_FLIGHT = 2;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_BATCH_MESSAGES = 4096;
 const MAX_BATCHES_IN_FLIGHT = 4;
@@ -130,7 +128,7 @@ export class RangeSender {
     if (this.#retired || this.#cancelBackoff) return;
     while (this.#pendingAt < this.#pending.length) {
       if (this.#sent.length >= MAX_BATCHES_IN_FLIGHT) return;
-      if (this.#sent.length >= SMALL_BATCHES_IN_FLIGHT && this.#pendingBytes < FULL_BATCH_BYTES) return;
+      if (this.#sent.length > 0 && this.#pendingBytes < FULL_BATCH_BYTES) return;
       if (this.#lane && this.#cancelGrace) return;
       const lane = this.#lane ?? this.#openLane();
       if (!lane) return;
