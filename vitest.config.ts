@@ -4,9 +4,10 @@ import { defineConfig } from "vitest/config";
 
 /**
  * Workspace packages are read from their sources, so that no test depends on a build being there, or being fresh. The
- * other conditions are the ones that vite gives up when `conditions` is set.
+ * other conditions are the ones that vite gives up when `conditions` is set, but for "module": Node does not know it, and modules that
+ * are only for bundlers do not run.
  */
-const conditions = ["@x/source", "module", "node", "development|production"];
+const conditions = ["@x/source", "node", "development|production"];
 
 /** One project per package and app with tests, so that `vitest run --project space` runs one of them. */
 const projects = ["packages", "apps"].flatMap((group) =>

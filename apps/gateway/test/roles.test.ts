@@ -125,7 +125,11 @@ describe.skipIf(!requireServer("etcd"))(
       const http = new Http(gateway.url);
       const topic = await http.createTopic("keys");
       interface Ranges {
-        readonly ranges?: readonly { readonly from: number; readonly to: number; readonly buffer: string | null }[];
+        readonly ranges?: readonly {
+          readonly from: number;
+          readonly to: number;
+          readonly buffer: string | null;
+        }[];
       }
       const ranges = async () => ((await http.get(`/v1/topics/${topic}`)).json as Ranges).ranges ?? [];
       const shared = async (): Promise<boolean> => {

@@ -93,6 +93,7 @@ export class CallRun<V> implements MachineCall<V> {
     this.#delivery.clear();
     this.#outcome = { failure: { error: signal.reason } };
     this.#stop();
+    signal.removeEventListener("abort", this.#onAbort);
     // Also with `waitForLosers`: this is the way out when one of them never returns.
     this.#delivery.end(this.#outcome.failure);
   };
@@ -257,7 +258,10 @@ export class CallRun<V> implements MachineCall<V> {
     if (code === "ok" || code === "stopped" || options.allowPartial) this.#end(undefined);
     else {
       const cause = viewsError ?? failures[0]?.causes[0]?.error;
-      this.#end({ error: new FanoutError(code, failureMessage(space, failures), { cause, failures }) });
+      const why =
+        viewsError === undefined ? "" : ` The views could not be read again: ${messageOf(viewsError)}`;
+      const message = `${failureMessage(space, failures)}${why}`;
+      this.#end({ error: new FanoutError(code, message, { cause, failures }) });
     }
   }
 

@@ -66,6 +66,7 @@ export class Delivery<T extends object> {
 
   /** Nothing comes any more. What waits can still be read. */
   end(failure: Failure | undefined): void {
+    if (this.#drained) return;
     this.#ended = true;
     this.#failure = failure;
     this.#endReaders();

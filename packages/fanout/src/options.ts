@@ -46,7 +46,10 @@ export interface SharedOptions {
   };
   /** A request that gives nothing for so long has failed with "timeout", a retryable error. The time in which the caller does not read does not count. Default 10,000; `Infinity` for never. */
   readonly idleTimeoutMs?: number;
-  /** How many chunks may wait for the reader before requests are slowed. Default 64. */
+  /**
+   * From this many chunks on that wait for the reader, nothing more is pulled or sent until he has read half of them. What was under way then
+   * may still come: at most one chunk per live request. Default 64.
+   */
   readonly maxBufferedChunks?: number;
 }
 
@@ -79,7 +82,7 @@ export interface CallOptions extends SharedOptions {
   readonly timeoutMs?: number;
   /** The rpc yields `{ offset, value }`, and each point is delivered exactly once. Default false. */
   readonly perPoint?: boolean;
-  /** Points that fail are in `call.failures` and do not throw. Default false. */
+  /** Points that fail are in `call.failures` and do not throw. Views that could not be read at all still do. Default false. */
   readonly allowPartial?: boolean;
   /** The call ends when all its rpcs have returned, also those that lost. Default false: `call.settled` tells. */
   readonly waitForLosers?: boolean;

@@ -1,6 +1,6 @@
 /** What an rpc is told beside the view and the offsets. */
 export interface RpcContext<V> {
-  /** Aborted when the request is no longer wanted: it lost to another one, ran out of time, or the caller left. */
+  /** Aborted when the request is no longer wanted: it lost to another one, ran out of time, or the caller left; with `perPoint`, also when it has given its last value. */
   readonly signal: AbortSignal;
   /** What is left of the call's deadline, in milliseconds; `Infinity` without one. A hedge and a re-send get what is left, not a fresh one. */
   readonly timeoutMs: number;

@@ -100,12 +100,16 @@ describe("a signal", () => {
     const { clock, random } = steady();
     const { sent, rpc } = handAnswered();
     const options = { clock, random, hedge: { afterMs: 5 }, waitForLosers: true, signal: controller.signal };
-    const ended = drain(call([1], pair, rpc, options));
+    const started = call([1], pair, rpc, options);
+    const ended = drain(started);
     await clock.advance(5);
     sent[1]?.resolve("answer");
     await settled();
     controller.abort("out");
     expect((await ended).error).toBe("out");
+    sent[0]?.resolve("after all");
+    await started.settled;
+    expect(await started.next()).toEqual({ done: true, value: undefined });
   });
 });
 

@@ -1,7 +1,12 @@
 import { expect } from "vitest";
 import type { ErrorClass } from "../src/errors.js";
 import type { FanoutEvent } from "../src/events.js";
-import type { ResolvedCallOptions, SchedulerAction, SchedulerEvent, SchedulerSetup } from "../src/scheduler/contract.js";
+import type {
+  ResolvedCallOptions,
+  SchedulerAction,
+  SchedulerEvent,
+  SchedulerSetup,
+} from "../src/scheduler/contract.js";
 import { next } from "../src/scheduler/next.js";
 import { createState, type SchedulerState } from "../src/scheduler/state.js";
 import type { Views } from "../src/views.js";
@@ -120,7 +125,8 @@ export class Oracle {
     }
     const request = "request" in event ? this.live.get(event.request) : undefined;
     if (request === undefined) return undefined;
-    if (event.type === "result" || event.type === "end") this.#answeredAt.set(request.view.server, this.nowMs);
+    if (event.type === "result" || event.type === "end")
+      this.#answeredAt.set(request.view.server, this.nowMs);
     if (event.type === "error") {
       for (const offset of request.offsets) {
         request.call.lastClass[offset] = event.verdict.class;
@@ -130,7 +136,8 @@ export class Oracle {
     }
     if (event.type === "end") {
       this.#remove(request.id);
-      if (!request.call.options.perPoint) for (const offset of request.offsets) request.call.satisfied.add(offset);
+      if (!request.call.options.perPoint)
+        for (const offset of request.offsets) request.call.satisfied.add(offset);
     }
     return event.type === "result" ? request : undefined;
   }
@@ -187,14 +194,17 @@ export class Oracle {
   }
 
   #mayBeFree(call: OracleCall, offsets: readonly number[]): boolean {
-    if (!offsets.every((offset) => call.sends[offset] === 2 && call.lastClass[offset] === "unreachable")) return false;
+    if (!offsets.every((offset) => call.sends[offset] === 2 && call.lastClass[offset] === "unreachable"))
+      return false;
     const peers = new Set<string>();
     for (let index = 0; index < call.views.length; index++) {
       const view = call.views.at(index)!;
       const { from, to } = view.serves;
       if (call.points.some((point) => point >= from && point < to)) peers.add(view.server);
     }
-    return [...peers].some((server) => this.nowMs - (this.#answeredAt.get(server) ?? Number.NEGATIVE_INFINITY) <= 1000);
+    return [...peers].some(
+      (server) => this.nowMs - (this.#answeredAt.get(server) ?? Number.NEGATIVE_INFINITY) <= 1000,
+    );
   }
 
   #onDeliver(action: Extract<Action, { type: "deliver" }>, event: Event): void {
@@ -209,7 +219,8 @@ export class Oracle {
       expect(action.duplicates).toEqual([]);
       return;
     }
-    const others = (offset: number): boolean => [...call.deliveredBy[offset]!].some((id) => id !== request.id);
+    const others = (offset: number): boolean =>
+      [...call.deliveredBy[offset]!].some((id) => id !== request.id);
     expect(action.duplicates).toEqual(request.offsets.filter(others));
     for (const offset of request.offsets) call.deliveredBy[offset]!.add(request.id);
   }
@@ -252,7 +263,8 @@ export class Oracle {
       const seenTo = new Map<number, number>();
       for (const waiting of call.waiting) {
         for (const rank of waiting.ranks) seenTo.set(rank, (seenTo.get(rank) ?? 0) + 1);
-        const comes = waiting.slot >= 0 || (waiting.reading > 0 && call.reading) || !Number.isNaN(call.pausedAtMs);
+        const comes =
+          waiting.slot >= 0 || (waiting.reading > 0 && call.reading) || !Number.isNaN(call.pausedAtMs);
         check(comes, "what waits waits for something that comes");
       }
       for (const count of seenTo.values()) check(count === 1, "a point waits once");
@@ -270,7 +282,8 @@ export class Oracle {
     }
     if (state.calls.size === 0) {
       check(state.timers.size === 0, "without a call there is no timer");
-      for (const server of state.servers.values()) check(server.waiting.size + server.inFlight === 0, "servers are idle");
+      for (const server of state.servers.values())
+        check(server.waiting.size + server.inFlight === 0, "servers are idle");
     }
   }
 
@@ -278,7 +291,10 @@ export class Oracle {
   expectReplay(): void {
     const replay = createState<number, TestView>(this.setup);
     this.events.forEach((event, index) => {
-      check(textOf(next(replay, event).actions) === this.log[index], `event ${index} has the same actions again`);
+      check(
+        textOf(next(replay, event).actions) === this.log[index],
+        `event ${index} has the same actions again`,
+      );
     });
   }
 }

@@ -56,7 +56,8 @@ export function randomRun(seed: number, steps: number): Oracle {
     viewsCanBeRead: chance(0.5),
     sendPartial: chance(0.5),
   });
-  const open = (): OracleCall[] => [...oracle.calls.values()].filter(({ finished }) => finished === undefined);
+  const open = (): OracleCall[] =>
+    [...oracle.calls.values()].filter(({ finished }) => finished === undefined);
   let lastCall = 0;
   oracle.step({ type: "tick", nowMs: 0 });
 
@@ -102,7 +103,10 @@ export function randomRun(seed: number, steps: number): Oracle {
       const { id, offsets, tiedTo, call } = one(live);
       if (tiedTo !== undefined && chance(0.2)) oracle.step({ ...at, type: "begun", request: id });
       else if (chance(0.3)) {
-        const verdict = { class: one(classes), ...(chance(0.3) ? { pushbackMs: one([1, 30, Infinity]) } : {}) };
+        const verdict = {
+          class: one(classes),
+          ...(chance(0.3) ? { pushbackMs: one([1, 30, Infinity]) } : {}),
+        };
         oracle.step({ ...at, type: "error", request: id, error: `error of ${id}`, verdict });
       } else if (chance(0.5)) {
         // Now and then a value that nobody asked for.
@@ -117,9 +121,11 @@ export function randomRun(seed: number, steps: number): Oracle {
   // Nothing new now, and what was asked is answered: everything must come to an end.
   for (let step = 0; open().length > 0; step++) {
     expect(step).toBeLessThan(20_000);
-    for (const call of open()) if (call.paused) oracle.step({ nowMs: oracle.nowMs, type: "resume", call: call.id });
+    for (const call of open())
+      if (call.paused) oracle.step({ nowMs: oracle.nowMs, type: "resume", call: call.id });
     for (const call of open()) {
-      if (call.reading) oracle.step({ nowMs: oracle.nowMs, type: "views", call: call.id, views: randomViews() });
+      if (call.reading)
+        oracle.step({ nowMs: oracle.nowMs, type: "views", call: call.id, views: randomViews() });
     }
     if (chance(0.5)) act(true);
     const { wakeAtMs } = oracle.state;

@@ -13,7 +13,9 @@ describe("the scheduler, driven at random", () => {
           oracle.expectReplay();
           steps += oracle.events.length;
         } catch (error) {
-          throw new Error(`Seed ${seed}: ${error instanceof Error ? error.message : error}`, { cause: error });
+          throw new Error(`Seed ${seed}: ${error instanceof Error ? error.message : error}`, {
+            cause: error,
+          });
         }
       }
       expect(steps).toBeGreaterThan(10_000);

@@ -7,8 +7,3 @@ export function ownRange<P>(space: Space<P>, range: Range<P>): Range<P> {
   space.isEmpty(range);
   return space.range(range.from, range.to);
 }
-
-/** A checked copy of a point, where points can be changed. */
-export function ownPoint<P>(space: Space<P>, point: P): P {
-  return space.range(point, space.point(point)).from;
-}

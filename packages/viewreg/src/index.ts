@@ -1,5 +1,47 @@
 /** Which servers exist, which of them are well, and what they serve. */
 
+export type { Clock } from "./clock.js";
+export type { Connection, ConnectionState, Connector } from "./connection.js";
 export { type Endpoint, formatEndpoint, parseEndpoint } from "./endpoint.js";
 export { RegistryError, type RegistryErrorCode } from "./errors.js";
+export {
+  type ClientConstructor,
+  type ClientConstructors,
+  defineFeatures,
+  type FeatureName,
+  type Features,
+  type GrpcChannel,
+  type GrpcChannelSettings,
+  type GrpcConnectorOptions,
+  type GrpcHealth,
+  type GrpcHealthOptions,
+  type GrpcInfo,
+  type GrpcProbeOptions,
+  type GrpcRegistry,
+  type GrpcRegistryOptions,
+  type GrpcStubs,
+  type GrpcView,
+  grpcConnector,
+  grpcHealth,
+  minKeepaliveMs,
+  openGrpcRegistry,
+} from "./grpc/index.js";
 export type { Locator } from "./locator.js";
+export { type StaticLocator, staticLocator } from "./locators/static.js";
+export type { Listen, Probe, ProbeContext, ServerInfo } from "./probe.js";
+export type {
+  HealthyView,
+  Judgement,
+  PointOf,
+  Probing,
+  RegistryEvent,
+  RegistryEventName,
+  RegistryLog,
+  RegistryMetrics,
+  RegistryOptions,
+  RegistrySummary,
+  RegistryView,
+  Serves,
+  Snapshot,
+} from "./registry/contract.js";
+export { Registry } from "./registry/registry.js";

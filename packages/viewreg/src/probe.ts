@@ -18,15 +18,20 @@ export interface ProbeContext {
 }
 
 /**
- * Asks a server once, over its connection, what it is. Resolving says that it is well. To say that it is not, reject: with a
- * RegistryError "not-serving" when the server itself says so, with anything else when it answers badly. What does not answer in
- * time is silent, and that is judged apart.
+ * Asks a server once, over its connection, what it is. Resolving says that it is well; the registry keeps what comes, so do not change it
+ * later, and takes deep-equal answers for the same. To say that it is not well, reject: with a RegistryError "not-serving" when the
+ * server itself says so, with anything else when it answers badly.
+ *
+ * What does not answer in time is silent, and that is judged apart. So leave the time to the registry, which aborts the signal after
+ * `timeoutMs`: a deadline of one's own that passes first would look like an answer. (An error whose name is "TimeoutError" is taken for
+ * silence all the same.) One probe at a time is under way for a server, and only while its connection is `ready`.
  */
 export type Probe<C, V extends ServerInfo> = (channel: C, context: ProbeContext) => Promise<V>;
 
 /**
  * A probe may also listen to what the server says by itself (`Watch` of grpc.health.v1): yields when it has news. Ends or throws when
- * that does not work; it is started again with the next connection. The unary probe goes on beside it.
+ * that does not work: then what it said is forgotten, and it is started again with the next connection. The probe goes on beside it, and is
+ * due at once (but not more often than each `intervalMs`) after a "serving".
  */
 export type Listen<C> = (
   channel: C,

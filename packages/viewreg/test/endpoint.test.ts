@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { RegistryError, formatEndpoint, parseEndpoint } from "../src/index.js";
+import { formatEndpoint, parseEndpoint, RegistryError } from "../src/index.js";
 
 describe("an endpoint", () => {
   it.each([

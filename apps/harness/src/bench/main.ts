@@ -5,13 +5,15 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
+import { fanoutBenchmark } from "./fanout/benchmark.js";
 import { busyNote, describeMachine } from "./machine.js";
 import { legend, markdown, textTable } from "./print.js";
 import { rewriteFigures } from "./readme.js";
 import { spaceBenchmark } from "./space/benchmark.js";
 import { topicsBenchmark } from "./topics/benchmark.js";
+import { viewregBenchmark } from "./viewreg/benchmark.js";
 
-const benchmarks: readonly Benchmark[] = [topicsBenchmark, spaceBenchmark];
+const benchmarks: readonly Benchmark[] = [topicsBenchmark, viewregBenchmark, spaceBenchmark, fanoutBenchmark];
 
 const usage = `usage: pnpm bench [name] [options]
   name           one of ${benchmarks.map(({ name }) => name).join(", ")}; all of them without it

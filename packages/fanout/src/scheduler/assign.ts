@@ -33,7 +33,7 @@ export interface Assigned<P, V> {
   readonly uncovered: Uint32Array;
 }
 
-/** Is answered like a peer of a re-send: within this time, the fanout is busy. */
+/** A server that has answered within this time is at work, and a fanout of which any server has is busy. */
 export const recentMs = 1000;
 
 /**
@@ -80,7 +80,10 @@ export function assign<P, V>(
         const server = servers[index]!;
         const trial = trying >= 0;
         if (!full) server.inFlight++;
-        if (trial) server.onTrial = true;
+        if (trial) {
+          server.onTrial = true;
+          state.trialMissedMs = Number.NEGATIVE_INFINITY;
+        }
         picks.push({
           view: call.located.views[views[index]!]!,
           server,
@@ -187,7 +190,10 @@ class Tiers<P, V> {
     const { nowMs, answeredAtMs, budget } = this.#state;
     if (this.#wanted.kind !== "send" || server.onTrial || nowMs < server.suspectUntilMs) return false;
     if (budget.ratio === 0 || budget.burst < 1) return true;
-    if (budget.tokens < 1) return false;
+    if (budget.tokens < 1) {
+      this.#state.trialMissedMs = nowMs;
+      return false;
+    }
     return nowMs - answeredAtMs <= recentMs || budget.tokens >= budget.burst / 2;
   }
 }

@@ -1,4 +1,4 @@
-import type { Cause, PointFailure, Verdict } from "../errors.js";
+import type { PointFailure, Verdict } from "../errors.js";
 import type { FanoutEvent } from "../events.js";
 import type { CallOptions, SharedOptions } from "../options.js";
 import type { SortedPoints } from "../plan/contract.js";
@@ -100,4 +100,3 @@ export interface SchedulerSetup<V> {
  * src/scheduler/next.ts:   next<P, V>(state, event): { state, actions }
  * `state.wakeAtMs` (Infinity for never) is when the next "tick" is due.
  */
-export type { Cause };

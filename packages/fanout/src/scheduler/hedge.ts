@@ -1,37 +1,63 @@
-import { assign, unassign } from "./assign.js";
+import { assign, recentMs, unassign } from "./assign.js";
 import { take } from "./budget.js";
 import { hedgeDelay } from "./hedge-delay.js";
 import { carriedByAtMost, markDelivered, openRanks } from "./points.js";
-import { ownTime, releaseToken, send } from "./send.js";
+import { arm, ownTime, releaseToken, send } from "./send.js";
 import type { Request, SchedulerState } from "./state.js";
 import { throttled } from "./waiting.js";
 
 /**
- * A request is slow: what is left of it is sent to other servers, too. When there is no token or no server for some of it, that
- * is tried again later, each time after twice as long; the request itself is not disturbed.
+ * A request is slow: what is left of it is sent to other servers, too. When there is no token, that is done as soon as there is one; when
+ * there is no server for some of it, it is tried again later, each time after twice as long. The request itself is not disturbed.
  */
 export function hedge<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): void {
   const { call } = request;
   if (call.hedge === undefined) return;
-  const delayMs = hedgeDelay(state, call.hedge);
-  if (hedgeRound(state, request)) {
-    request.hedges++;
-    request.denials = 0;
-    const isLast = request.hedges >= call.hedge.maxHedges;
-    request.hedgeMs = isLast ? Number.POSITIVE_INFINITY : ownTime(state, call) + Math.max(1, delayMs);
-  } else {
-    request.denials++;
-    request.hedgeMs = ownTime(state, call) + Math.max(1, delayMs) * 2 ** Math.min(6, request.denials - 1);
+  const pauseMs = Math.max(1, hedgeDelay(state, call.hedge));
+  switch (hedgeRound(state, request)) {
+    case "sent":
+      request.hedges++;
+      request.denials = 0;
+      request.hedgeMs =
+        request.hedges < call.hedge.maxHedges ? ownTime(state, call) + pauseMs : Number.POSITIVE_INFINITY;
+      break;
+    case "no server":
+      request.hedgeMs = ownTime(state, call) + pauseMs * 2 ** Math.min(6, request.denials);
+      request.denials++;
+      break;
+    case "no token":
+      request.hedgeMs = Number.POSITIVE_INFINITY;
+      if (state.unpaid.has(request)) break;
+      state.unpaid.add(request);
+      throttled(state, call, "hedge");
+  }
+  arm(state, request);
+}
+
+/**
+ * Tokens that have come in go to the requests that have waited longest: those whose servers are dead, since the ones that were only a little
+ * slow end by themselves.
+ */
+export function hedgeUnpaid<P, V>(state: SchedulerState<P, V>): void {
+  if (state.unpaid.size === 0) return;
+  for (const request of state.unpaid) {
+    if (!isPayable(state, request)) return;
+    if (!Number.isNaN(request.call.pausedAtMs)) continue;
+    state.unpaid.delete(request);
+    hedge(state, request);
+    // What it could not pay for waits behind the others.
   }
 }
 
-/** Sends hedges for all the points that do not have as many as the others; whether that succeeded for all of them. */
-function hedgeRound<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): boolean {
+/** Sends hedges for all the points that do not have as many as the others. */
+function hedgeRound<P, V>(
+  state: SchedulerState<P, V>,
+  request: Request<P, V>,
+): "sent" | "no server" | "no token" {
   const { call, server, beside } = request;
   const ranks = carriedByAtMost(openRanks(request), beside, request.hedges);
-  if (ranks.length === 0) return true;
-  const isPayable = request.holdsToken || state.budget.tokens >= 1 - 1e-9;
-  if (!isPayable) return deny(state, request);
+  if (ranks.length === 0) return "sent";
+  if (!isPayable(state, request)) return "no token";
   const tried = [...request.tried, server, ...beside.map((other) => other.server)];
   const { assignments, uncovered } = assign(state, call, {
     kind: "hedge",
@@ -39,15 +65,16 @@ function hedgeRound<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): 
     tried,
     banned: request.banned,
   });
-  let complete = uncovered.length === 0;
+  let isPaid = true;
   const others = [request, ...beside];
   for (const assignment of assignments) {
-    releaseToken(state, request);
-    if (!take(state.budget)) {
+    if (!isPayable(state, request)) {
       unassign(state, assignment);
-      complete = deny(state, request);
+      isPaid = false;
       continue;
     }
+    releaseToken(state, request);
+    take(state.budget);
     markDelivered(request);
     request.shared = true;
     const sent = send(state, assignment, request);
@@ -56,11 +83,16 @@ function hedgeRound<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): 
       sent.beside.push(other);
     }
   }
-  return complete;
+  if (!isPaid) return "no token";
+  return uncovered.length === 0 ? "sent" : "no server";
 }
 
-function deny<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): false {
-  // Once is enough: it goes on trying.
-  if (request.denials === 0) throttled(state, request.call, "hedge");
-  return false;
+/** A trial has its own token. Others leave one for a trial that lately found none, or a server would not be used again for long. */
+function isPayable<P, V>(
+  { budget, nowMs, trialMissedMs }: SchedulerState<P, V>,
+  request: Request<P, V>,
+): boolean {
+  if (request.holdsToken) return true;
+  const reserve = nowMs - trialMissedMs <= recentMs && budget.burst >= 2 ? 1 : 0;
+  return budget.tokens >= 1 + reserve - 1e-9;
 }

@@ -2,7 +2,7 @@ import { FanoutError } from "../errors.js";
 import type { SchedulerAction, SchedulerEvent } from "./contract.js";
 import { fail } from "./failure.js";
 import { complete, expire, stop } from "./finish.js";
-import { hedge } from "./hedge.js";
+import { hedge, hedgeUnpaid } from "./hedge.js";
 import { pause, resume } from "./pause.js";
 import { onViews, onViewsError } from "./reading.js";
 import { onBegun, onEnd, onResult } from "./results.js";
@@ -77,8 +77,11 @@ function settle<P, V>(state: SchedulerState<P, V>): void {
     }
     if (state.complete.size > 0 || state.roomy.size > 0) continue;
     const due = state.timers.take(state.nowMs);
-    if (due === undefined) return;
-    ring(state, due);
+    if (due !== undefined) ring(state, due);
+    else {
+      hedgeUnpaid(state);
+      if (state.roomy.size === 0) return;
+    }
   }
 }
 
@@ -99,5 +102,5 @@ function ringRequest<P, V>(state: SchedulerState<P, V>, request: Request<P, V>):
     return;
   }
   if (hedgeDueMs(request) <= state.nowMs) hedge(state, request);
-  arm(state, request);
+  else arm(state, request);
 }

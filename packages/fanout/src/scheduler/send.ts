@@ -123,6 +123,7 @@ export function retire<P, V>(state: SchedulerState<P, V>, request: Request<P, V>
   const { call, server, beside, tied } = request;
   state.timers.clear(request);
   state.requests.delete(request.id);
+  state.unpaid.delete(request);
   call.requests.delete(request);
   server.inFlight--;
   if (server.waiting.size > 0) state.roomy.add(server);

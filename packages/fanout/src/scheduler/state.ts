@@ -28,6 +28,10 @@ export interface SchedulerState<P, V> {
   readonly calls: Map<number, Call<P, V>>;
   readonly requests: Map<number, Request<P, V>>;
   readonly timers: Timers<Call<P, V> | Request<P, V> | Waiting<P, V>>;
+  /** Requests that are to be hedged as soon as there is a token, longest first. */
+  readonly unpaid: Set<Request<P, V>>;
+  /** When there last was no token for the trial of a suspect. */
+  trialMissedMs: number;
   /** Servers with room for what waits for them, and calls without an open point: seen to before `next` returns. */
   readonly roomy: Set<Server<P, V>>;
   readonly complete: Set<Call<P, V>>;
@@ -108,7 +112,7 @@ export interface Request<P, V> extends Timed {
   readonly startedMs: number;
   heardMs: number;
   hedgeMs: number;
-  /** How often it was hedged, and how often that was tried in vain since. */
+  /** How often it was hedged, and how often no server was found for that since. */
   hedges: number;
   denials: number;
   /** With a hedge: the request that it stands beside, as long as that lives. */
@@ -180,6 +184,8 @@ export function createState<P, V>(setup: SchedulerSetup<V>): SchedulerState<P, V
     calls: new Map(),
     requests: new Map(),
     timers: new Timers(),
+    unpaid: new Set(),
+    trialMissedMs: Number.NEGATIVE_INFINITY,
     roomy: new Set(),
     complete: new Set(),
     actions: [],

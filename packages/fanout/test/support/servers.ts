@@ -49,8 +49,6 @@ export function steady(clock: FakeClock = new FakeClock()): {
   };
 }
 
-export type TestOptions = FanoutOptions<Server, number>;
-
 /** Everything a call gives, and how it ends. Never rejects. */
 export async function drain<C>(call: AsyncIterable<C>): Promise<{ chunks: C[]; error: unknown }> {
   const chunks: C[] = [];

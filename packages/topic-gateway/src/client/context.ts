@@ -12,8 +12,6 @@ export interface ClientContext {
   readonly cache: StateCache;
   readonly connections: Connections;
   readonly fanout: BufferFanout;
-  /** Whether a buffer is judged well enough to be asked. */
-  readonly isWell: (address: string) => boolean;
   /** Where segments are read that no buffer serves any more. */
   readonly archive: SegmentArchive | undefined;
   readonly runtime: Runtime;

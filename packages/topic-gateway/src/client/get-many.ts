@@ -205,7 +205,7 @@ class Search {
     const open = new Set(wanted.keys());
     const call = fanout.call(
       wanted.map(({ search, segment }) => places.pointOf(segment, search.hash)),
-      () => places.views(cache.state.topic(this.#name), this.#context.isWell),
+      () => places.views(cache.state.topic(this.#name)),
       (place: Place, offsets, { signal }) => this.#askPlace(place, offsets, searchAt, signal),
       {
         perPoint: true,
@@ -344,8 +344,8 @@ class Places {
     return BigInt((this.#numbers.get(segment) as number) * 0x10000 + hash);
   }
 
-  /** Who has them now. A segment that nobody serves, or whose server is not well, has no view: that may change. */
-  views(topic: TopicView | undefined, isWell: (address: string) => boolean): Place[] {
+  /** Who has them now. A segment that nobody serves has no view: that may change. */
+  views(topic: TopicView | undefined): Place[] {
     return this.#segments.flatMap((segment, number): Place[] => {
       const serves = { from: BigInt(number * 0x10000), to: BigInt((number + 1) * 0x10000) };
       const { record, server } = segment;
@@ -356,7 +356,7 @@ class Places {
         record.state === "deleted";
       if (isGone) return [{ serves, segment, address: undefined }];
       const address = server?.address;
-      return address !== undefined && isWell(address) ? [{ serves, segment, address }] : [];
+      return address !== undefined ? [{ serves, segment, address }] : [];
     });
   }
 }

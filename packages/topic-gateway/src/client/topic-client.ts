@@ -30,8 +30,6 @@ export interface TopicClientOptions {
   /** Where old segments are read that no buffer serves any more. Without one, a subscription stops in front of them. */
   readonly archive?: SegmentArchive;
   readonly appendRetry?: AppendRetry;
-  /** Whether the buffer at an address is judged well: reads skip those that are not. Default: all are. */
-  readonly isWell?: (address: string) => boolean;
   /** Default: the process's clock and random numbers. */
   readonly runtime?: Runtime;
   /** Told of what happens inside, for logs and metrics. Must not throw. */
@@ -98,12 +96,12 @@ export class TopicClient implements AsyncDisposable {
   /** Resolves when the topics are known. @throws CoordError */
   static async open(options: TopicClientOptions & { readonly signal?: AbortSignal }): Promise<TopicClient> {
     const { coord, connect = grpcBuffers(), runtime = systemRuntime, onEvent = () => {}, signal } = options;
-    const { archive, isWell = () => true } = options;
+    const { archive } = options;
     const cache = await StateCache.open(coord, { clock: runtime.clock, ...(signal && { signal }) });
     const connections = new Connections(connect, cache);
     const fanout = fanoutOverBuffers(runtime);
     return new TopicClient(
-      { coord, cache, connections, fanout, isWell, archive, runtime, emit: onEvent },
+      { coord, cache, connections, fanout, archive, runtime, emit: onEvent },
       options.appendRetry,
     );
   }

@@ -1,0 +1,216 @@
+import { setImmediate } from "node:timers/promises";
+import type { BenchContext, Row } from "../benchmark.js";
+import { toRow } from "../rows.js";
+import { fullTiming, heapGrowth, inTurns, quickTiming } from "../space/windows.js";
+import { SimulatedFleet } from "./simulated.js";
+
+const bench = "viewreg";
+
+/** A seeded generator (Vigna, splitmix32 as published), so that two runs see the same chances. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = state ^ (state >>> 16);
+    mixed = Math.imul(mixed, 0x21f0aaad);
+    mixed ^= mixed >>> 15;
+    mixed = Math.imul(mixed, 0x735a2d97);
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** What it costs that a server fails, all that follows from it included, with many servers and with few. */
+export async function transitions({ quick, signal }: BenchContext): Promise<readonly Row[]> {
+  const windows = quick ? 2 : 9;
+  const flips = 50;
+  const sizes = [100, 10_000] as const;
+  const few: number[] = [];
+  const many: number[] = [];
+  const fleets = await Promise.all(
+    sizes.map(async (size) => {
+      const fleet = new SimulatedFleet(size, seeded(1));
+      // Without the cap, under which those that come back would wait for long; without damping, which would keep them out.
+      const registry = fleet.open({
+        judgement: { damping: false },
+        probing: { maxProbesPerSecond: 1_000_000 },
+      });
+      await fleet.allHealthy(registry);
+      return { size, fleet, registry };
+    }),
+  );
+  // The first rounds are for the engine.
+  for (let round = -3; round < windows; round++) {
+    for (const { size, fleet, registry } of fleets) {
+      signal.throwIfAborted();
+      const step = size / flips;
+      const before = registry.version;
+      const start = performance.now();
+      for (let index = 0; index < flips; index++)
+        fleet.connections[Math.floor(index * step)]?.become("failed");
+      await setImmediate();
+      const elapsed = performance.now() - start;
+      if (registry.version === before) throw new Error("no server has become unhealthy");
+      if (round >= 0) (size === 100 ? few : many).push((1_000 * elapsed) / flips);
+      for (let index = 0; index < flips; index++)
+        fleet.connections[Math.floor(index * step)]?.become("ready");
+      await fleet.allHealthy(registry);
+    }
+  }
+  for (const { registry } of fleets) await registry[Symbol.asyncDispose]();
+  const row = (metric: string, ours: readonly number[], unit = "us"): Row =>
+    toRow({ bench, metric, unit, better: "lower", ours });
+  return [
+    row("a health transition, 100 servers", few),
+    row("a health transition, 10,000 servers", many),
+    toRow({
+      bench,
+      metric: "a health transition, 10,000 servers to 100",
+      unit: "x",
+      better: "lower",
+      ours: many.map((figure, index) => figure / (few[index] ?? Number.NaN)),
+      goal: { text: "at most 2x", atMost: 2 },
+    }),
+  ];
+}
+
+/** `visitViewsFor` among 10,000 servers, five of which have the point. */
+export async function lookups(context: BenchContext): Promise<readonly Row[]> {
+  const fleet = new SimulatedFleet(10_000, seeded(2));
+  const registry = fleet.open();
+  await fleet.allHealthy(registry);
+  const random = seeded(3);
+  const points = Array.from({ length: 4_096 }, () => BigInt(Math.floor(random() * 2 ** 32)) << 32n);
+  let seen = 0;
+  const visit = (): void => {
+    seen++;
+  };
+  const repeat = (count: number): number => {
+    for (let index = 0; index < count; index++) registry.visitViewsFor(points[index & 4_095]!, visit);
+    return seen;
+  };
+  const timing = context.quick ? quickTiming : fullTiming;
+  const [nanoseconds = []] = await inTurns([repeat], timing, context);
+  const bytes = heapGrowth(repeat, 20_000, context.quick ? 5 : 21);
+  await registry[Symbol.asyncDispose]();
+  return [
+    toRow({
+      bench,
+      metric: "`visitViewsFor`, 10,000 servers",
+      unit: "ns",
+      better: "lower",
+      ours: nanoseconds,
+      goal: { text: "at most 1 us", atMost: 1_000 },
+    }),
+    toRow({
+      bench,
+      metric: "`visitViewsFor`, heap growth per call",
+      unit: "B",
+      better: "lower",
+      ours: bytes,
+      goal: { text: "none (below 1)", atMost: 1 },
+    }),
+  ];
+}
+
+/** From `open` until all servers are healthy, without the time that the simulated clock stands for. */
+export async function startUp({ quick, signal }: BenchContext): Promise<readonly Row[]> {
+  const windows = quick ? 1 : 5;
+  const sizes = [1_000, 10_000] as const;
+  const small: number[] = [];
+  const large: number[] = [];
+  for (let round = -1; round < windows; round++) {
+    for (const size of sizes) {
+      signal.throwIfAborted();
+      const fleet = new SimulatedFleet(size, seeded(4));
+      const start = performance.now();
+      // Without a cap, so that both make the same number of probes for each server.
+      const registry = fleet.open({ probing: { maxProbesPerSecond: 1_000_000 } });
+      await fleet.allHealthy(registry);
+      const elapsed = performance.now() - start;
+      if (round >= 0) (size === 1_000 ? small : large).push((1_000 * elapsed) / size);
+      await registry[Symbol.asyncDispose]();
+    }
+  }
+  return [
+    toRow({ bench, metric: "start-up of 10,000 servers, each", unit: "us", better: "lower", ours: large }),
+    toRow({
+      bench,
+      metric: "start-up, each of 10,000 servers to each of 1,000",
+      unit: "x",
+      better: "lower",
+      ours: large.map((figure, index) => figure / (small[index] ?? Number.NaN)),
+      goal: { text: "linear (at most 2x)", atMost: 2 },
+    }),
+  ];
+}
+
+/** Servers that are well, and answer late now and then. */
+export async function falseEjections({ quick, signal }: BenchContext): Promise<readonly Row[]> {
+  const heartbeats = quick ? 10_000 : 1_000_000;
+  const random = seeded(5);
+  const fleet = new SimulatedFleet(100, seeded(6));
+  let answered = 0;
+  let unhealthy = 0;
+  fleet.answerAfterMs = () => {
+    answered++;
+    return 1 + (random() < 0.3 ? 300 * random() : 0);
+  };
+  const registry = fleet.open({
+    metrics: { transitions: { inc: ({ to }, by = 1) => (unhealthy += to === "unhealthy" ? by : 0) } },
+  });
+  await fleet.allHealthy(registry);
+  answered = 0;
+  while (answered < heartbeats) {
+    signal.throwIfAborted();
+    await fleet.clock.advance(10_000);
+  }
+  // Closing takes all servers out of the healthy set, which is no ejection.
+  const ejections = unhealthy;
+  await registry[Symbol.asyncDispose]();
+  return [
+    toRow({
+      bench,
+      metric: `false ejections in ${heartbeats.toLocaleString("en-US")} heartbeats, 30% of them late by 0-300 ms`,
+      unit: "",
+      better: "lower",
+      ours: [ejections],
+      goal: { text: "none", atMost: 0 },
+    }),
+  ];
+}
+
+/** One server in ten loses its connection every second and has it back half a second later. */
+export async function flapping({ quick, signal }: BenchContext): Promise<readonly Row[]> {
+  const seconds = quick ? 60 : 600;
+  const fleet = new SimulatedFleet(100, seeded(7));
+  let told = 0;
+  const registry = fleet.open({
+    metrics: { transitions: { inc: (_labels, by = 1) => (told += by) } },
+  });
+  await fleet.allHealthy(registry);
+  const before = registry.version;
+  told = 0;
+  let raw = 0;
+  for (let second = 0; second < seconds; second++) {
+    signal.throwIfAborted();
+    for (const state of ["failed", "ready"] as const) {
+      for (let index = 0; index < 100; index += 10) {
+        fleet.connections[index]?.become(state);
+        raw++;
+      }
+      await fleet.clock.advance(500);
+    }
+  }
+  const changes = Math.max(registry.version - before, told);
+  await registry[Symbol.asyncDispose]();
+  return [
+    toRow({
+      bench,
+      metric: "flapping: changes of the registry to raw transitions",
+      unit: "",
+      better: "lower",
+      ours: [changes / raw],
+      goal: { text: "at most 1/20", atMost: 1 / 20 },
+    }),
+  ];
+}
