@@ -73,7 +73,7 @@ describe("the figures of a benchmark", () => {
 });
 
 describe("a README's figures", () => {
-  const benchmark = { name: "b", about: "About b.", run: async () => report };
+  const benchmark = { name: "b", about: "About b.", readmes: [], run: async () => report };
 
   it("tell the machine, the command, the peers and the ratios", () => {
     const text = markdown(benchmark, report, "2 cores, Node v20");

@@ -3,13 +3,13 @@ import { randomRun } from "./scheduler-random-run.js";
 
 // What holds after each step is in `scheduler-oracle.ts`, what may happen in `scheduler-random-run.ts`.
 describe("the scheduler, driven at random", () => {
-  // 8 tests of 50 runs with 300 steps and their ends each: 120,000 steps and more.
+  // 8 tests of 50 runs with about 300 steps and their ends each: more than 100,000 steps.
   for (let part = 0; part < 8; part++) {
-    it(`keeps every promise after each of 15,000 steps, ends every call and can be replayed (seeds ${part * 50 + 1} to ${part * 50 + 50})`, () => {
+    it(`keeps every promise after each of 12,500 steps and more, ends every call and can be replayed (seeds ${part * 50 + 1} to ${part * 50 + 50})`, () => {
       let steps = 0;
       for (let seed = part * 50 + 1; seed <= part * 50 + 50; seed++) {
         try {
-          const oracle = randomRun(seed, 300);
+          const oracle = randomRun(seed, 360);
           oracle.expectReplay();
           steps += oracle.events.length;
         } catch (error) {
@@ -18,7 +18,8 @@ describe("the scheduler, driven at random", () => {
           });
         }
       }
-      expect(steps).toBeGreaterThan(10_000);
+      // The moments at which there was nothing to do are not counted.
+      expect(steps).toBeGreaterThan(12_500);
     }, 60_000);
   }
 });

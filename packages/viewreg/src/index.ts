@@ -27,7 +27,22 @@ export {
   openGrpcRegistry,
 } from "./grpc/index.js";
 export type { Locator } from "./locator.js";
+export {
+  type DnsAddress,
+  type DnsLocatorOptions,
+  type DnsResolver,
+  type DnsService,
+  dnsLocator,
+  type SrvLocatorOptions,
+  srvLocator,
+} from "./locators/dns.js";
+export { type FileLocatorOptions, type FileSource, fileLocator } from "./locators/file.js";
+export { firstNonempty } from "./locators/first-nonempty.js";
+export { keepLocating, type RetryOptions } from "./locators/keep-locating.js";
 export { type StaticLocator, staticLocator } from "./locators/static.js";
+export { type SystemDnsOptions, systemDnsResolver } from "./locators/system-dns.js";
+export { exclude, filter, map } from "./locators/transform.js";
+export { type UnionOptions, union } from "./locators/union.js";
 export type { Listen, Probe, ProbeContext, ServerInfo } from "./probe.js";
 export type {
   HealthyView,

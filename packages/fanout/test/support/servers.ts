@@ -1,5 +1,5 @@
 import { infinity, type Range } from "@x/space";
-import type { FanoutOptions, RpcContext } from "../../src/index.js";
+import type { RpcContext } from "../../src/index.js";
 import { FakeClock } from "./fake-clock.js";
 
 export interface Server {

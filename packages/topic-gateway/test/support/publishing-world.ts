@@ -5,6 +5,7 @@ import { MemoryFileSystem } from "../../../coord/test/support/memory-file-system
 import { randomBytesFrom, randomFrom } from "../../../coord/test/support/random.js";
 import { Connections } from "../../src/client/connections.js";
 import type { ClientContext } from "../../src/client/context.js";
+import { fanoutOverBuffers } from "../../src/client/get-many.js";
 import {
   type BufferConnection,
   decodeBody,
@@ -158,7 +159,8 @@ export async function publishingWorld(
   const cache = await StateCache.open(coord, { clock });
   const runtime = { clock, random: { number: random, bytes: randomBytesFrom(random) } };
   const connections = new Connections(connect, cache);
-  const context = { coord, cache, connections, archive: undefined, runtime, emit: () => {} };
+  const fanout = fanoutOverBuffers(runtime);
+  const context = { coord, cache, connections, fanout, archive: undefined, runtime, emit: () => {} };
   const publisher = new Publisher(context, options.retry);
   const world: PublishingWorld = {
     clock,

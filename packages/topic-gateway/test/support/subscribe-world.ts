@@ -8,6 +8,7 @@ import { randomBytesFrom, randomFrom } from "../../../coord/test/support/random.
 import { Connections } from "../../src/client/connections.js";
 import type { ClientContext } from "../../src/client/context.js";
 import type { TopicEvent } from "../../src/client/events.js";
+import { fanoutOverBuffers } from "../../src/client/get-many.js";
 import {
   type BufferConnection,
   type Clock,
@@ -236,7 +237,8 @@ export class SubscribeWorld implements AsyncDisposable {
       random: { number: this.random, bytes: randomBytesFrom(this.random) },
     };
     const archive = options.archive ? this.#archive() : undefined;
-    process = new FakeProcess({ coord, cache, connections, archive, runtime });
+    const fanout = fanoutOverBuffers(runtime);
+    process = new FakeProcess({ coord, cache, connections, fanout, archive, runtime });
     const made = process;
     this.#close.push(async () => {
       made.weather = () => "fine";

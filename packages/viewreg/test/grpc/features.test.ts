@@ -42,7 +42,6 @@ describe("features", () => {
 
   it("refuse a name that is none of them, also one that every object has", () => {
     const { channel } = channelTo(1);
-    // @ts-expect-error: no such feature
     for (const name of ["nope", "constructor", "__proto__", ""]) {
       // @ts-expect-error: no such feature
       const call = (): unknown => features.client(name, channel);
