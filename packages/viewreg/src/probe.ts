@@ -30,8 +30,7 @@ export type Probe<C, V extends ServerInfo> = (channel: C, context: ProbeContext)
 
 /**
  * A probe may also listen to what the server says by itself (`Watch` of grpc.health.v1): yields when it has news. Ends or throws when
- * that does not work: then what it said is forgotten, and it is started again with the next connection. The probe goes on beside it, and is
- * due at once (but not more often than each `intervalMs`) after a "serving".
+ * that does not work: then what it said is forgotten, and it is started again with the next connection. The probe goes on beside it.
  */
 export type Listen<C> = (
   channel: C,

@@ -30,7 +30,9 @@ describe("a server that stops answering", () => {
       // Requests that came while it was stopped stay unanswered here, which is worse than a stopped process.
       await until(world, () => world.healthy().length === 2, 1000);
     }
-    expect(world.events.filter(({ event, endpoint }) => event === "unhealthy" && endpoint === "b:1")).toEqual([]);
+    expect(world.events.filter(({ event, endpoint }) => event === "unhealthy" && endpoint === "b:1")).toEqual(
+      [],
+    );
   });
 
   it("is out within a second although its answers came irregularly before", async () => {
@@ -249,20 +251,6 @@ describe("what a server tells unasked", () => {
     say("a:1", "serving");
     await world.clock.advance(100);
     expect(world.healthy()).toEqual(["b:1"]);
-  });
-
-  it("has it asked soon when it has news, but not more often than the interval", async () => {
-    const { world, say } = openListening({
-      probing: { intervalMs: 1000, jitter: 0, maxProbesPerSecond: 1 },
-    });
-    await world.clock.advance(10_000);
-    const before = world.probes.calls("a:1");
-    for (let second = 0; second < 10; second++) {
-      for (let word = 0; word < 50; word++) say("a:1", "serving");
-      await world.clock.advance(1000);
-    }
-    expect(world.probes.calls("a:1") - before).toBeGreaterThanOrEqual(4);
-    expect(world.probes.calls("a:1") - before).toBeLessThanOrEqual(10);
   });
 });
 
@@ -533,7 +521,7 @@ describe("the cap on probes", () => {
     expect(calls).toBeGreaterThan(3 * 1000 - 100);
     expect(world.registry.summary()).toMatchObject({
       intervalMs: 600,
-      noticeMs: 1150,
+      noticeMs: 1400,
       probesPerSecond: 1000,
     });
     const few = openWorld(addresses(250));
@@ -547,7 +535,7 @@ describe("the cap on probes", () => {
     await world.clock.advance(30_000);
     const { noticeMs, intervalMs } = world.registry.summary();
     expect(intervalMs).toBe(5000);
-    expect(noticeMs).toBe(5550);
+    expect(noticeMs).toBe(5800);
     world.probes.silence("a:42");
     await until(world, () => world.healthy().length === 99, noticeMs + 1);
     expect(world.healthy()).not.toContain("a:42");
@@ -564,5 +552,29 @@ describe("the cap on probes", () => {
     const asked = counts().map((count, index) => count - before[index]!);
     expect(Math.min(...asked)).toBeGreaterThanOrEqual(19);
     expect(Math.max(...asked)).toBeLessThanOrEqual(21);
+  });
+
+  it("gives up nobody because others are silent, flap, or come in a crowd", async () => {
+    const world = openWorld(addresses(100), { probing: { maxProbesPerSecond: 50 } });
+    const random = chance(13);
+    for (const address of addresses(400))
+      world.probes.script(address, async () => {
+        if (random() < 0.3) await sleep(world, 300 * random());
+        return {};
+      });
+    await world.clock.advance(10_000);
+    for (const address of addresses(10)) world.probes.silence(address);
+    for (let turn = 0; turn < 100; turn++) {
+      if (turn === 30) world.locator.set(addresses(400));
+      if (turn === 60) world.locator.set(addresses(100));
+      for (let flapping = 11; flapping <= 20; flapping++)
+        world.connector.set(`a:${flapping}`, turn % 2 === 0 ? "failed" : "ready");
+      await world.clock.advance(1000);
+    }
+    const wronged = world.events
+      .filter(({ event }) => event === "unhealthy")
+      .filter(({ endpoint = "" }) => Number(endpoint.slice(2)) > 20)
+      .filter(({ reason }) => reason !== "removed");
+    expect(wronged).toEqual([]);
   });
 });

@@ -17,7 +17,9 @@ describe("a registry", () => {
   });
 
   it("has a server as soon as the locator does, and finds it healthy with its first good answer", async () => {
-    const { registry, clock, connector, healthy, all, view } = openWorld(["a:1"], { info: { features: ["kv"] } });
+    const { registry, clock, connector, healthy, all, view } = openWorld(["a:1"], {
+      info: { features: ["kv"] },
+    });
     connector.set("a:1", "connecting");
     await clock.advance(500);
     expect(all()).toEqual(["a:1"]);
@@ -155,7 +157,7 @@ describe("a registry", () => {
   });
 
   it("closes the connection of a removed server only after the drain time, and its view can be used until then", async () => {
-    const { registry, clock, locator, connector, view, all } = openWorld(["a:1", "b:1"], { drainMs: 5000 });
+    const { registry, clock, locator, view, all } = openWorld(["a:1", "b:1"], { drainMs: 5000 });
     await clock.advance(1000);
     const old = view("a:1");
     locator.set(["b:1"]);

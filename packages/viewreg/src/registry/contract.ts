@@ -78,8 +78,8 @@ export interface Judgement {
   readonly phi?: number;
   /**
    * Silence (no answer at all) after which a server is unwell whatever phi says. Default `intervalMs + timeoutMs + 50`, which is 800: an
-   * answer that is in time is never too late, and a server that stopped is out within the second. Longer by as much as the cap on probes
-   * makes the intervals longer.
+   * answer that is in time is never too late, and a server that stopped is out within the second. Longer by one turn, servers / cap, when the
+   * cap on probes makes the intervals longer.
    */
   readonly maxSilenceMs?: number;
   /**

@@ -19,7 +19,6 @@ export async function listenTo<V extends ServerInfo, C>(
           `a server says "serving" or "not-serving", not ${describe(word)}`,
         );
       server.apply({ type: "heard", word, atMs: host.agenda.nowMs() });
-      if (word === "serving") server.probing.hurry();
     }
   } catch (error) {
     if (signal.aborted) return;

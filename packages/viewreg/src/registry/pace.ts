@@ -30,10 +30,11 @@ export class Pace {
     this.#connected = count;
     const { intervalMs: askedMs, maxProbesPerSecond } = this.#probing;
     const { settings, limits } = this.#context;
-    const intervalMs = Math.max(askedMs, (count * 1000) / maxProbesPerSecond);
+    const turnMs = (count * 1000) / maxProbesPerSecond;
+    const intervalMs = Math.max(askedMs, turnMs);
     if (intervalMs === limits.intervalMs) return;
-    // As much longer as the intervals are: still one interval and one time-out, and what was between.
-    const maxSilenceMs = settings.maxSilenceMs + intervalMs - askedMs;
+    // At worst, as after many servers have come at once, a probe that is due waits for one whole turn.
+    const maxSilenceMs = settings.maxSilenceMs + Math.max(0, Math.min(turnMs, 2 * (turnMs - askedMs)));
     this.#context = { settings, limits: { ...limits, intervalMs, maxSilenceMs } };
   }
 

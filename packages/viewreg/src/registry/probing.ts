@@ -18,8 +18,6 @@ export class Probing<V extends ServerInfo, C> {
   readonly #timeoutTask: Task = new Task(() => this.#timeout());
   #running = false;
   #queued = false;
-  /** Whether there is news, so that the next probe should not wait for its turn in a stretched interval. */
-  #hurried = false;
   #flight: Flight | undefined;
   #startedMs = Number.NEGATIVE_INFINITY;
   /** When a probe was last answered; undefined before. */
@@ -37,16 +35,8 @@ export class Probing<V extends ServerInfo, C> {
 
   stop(): void {
     this.#running = false;
-    this.#hurried = false;
     this.#host.agenda.delete(this.#dueTask);
     this.#land()?.controller.abort(new RegistryError("closed", "the connection is not used any more"));
-  }
-
-  /** There is news, so ask soon: not more often than in the interval that was asked for. */
-  hurry(): void {
-    if (!this.#running) return;
-    this.#hurried = true;
-    if (this.#flight === undefined && !this.#queued) this.#plan();
   }
 
   /** @returns whether a probe was started */
@@ -54,7 +44,6 @@ export class Probing<V extends ServerInfo, C> {
     this.#queued = false;
     if (!this.#running || this.#flight !== undefined) return false;
     const { agenda, probe, probing } = this.#host;
-    this.#hurried = false;
     this.#startedMs = agenda.nowMs();
     const flight: Flight = { controller: new AbortController(), startedMs: this.#startedMs };
     this.#flight = flight;
@@ -126,7 +115,6 @@ export class Probing<V extends ServerInfo, C> {
     error.name = "TimeoutError";
     this.#failed("silent", error);
     flight.controller.abort(error);
-    this.#hurried = true;
     this.#plan();
   }
 
@@ -143,13 +131,13 @@ export class Probing<V extends ServerInfo, C> {
     return flight;
   }
 
+  /** Never mind the cap: whoever is due waits in a queue for his turn, and that is what makes intervals longer, for all the same. */
   #plan(): void {
     if (!this.#running) return;
     const { agenda, probing, random } = this.#host;
-    const intervalMs = this.#hurried ? probing.intervalMs : this.#host.context().limits.intervalMs;
-    const dueMs = this.#startedMs + intervalMs * (1 - probing.jitter * random());
+    const dueMs = this.#startedMs + probing.intervalMs * (1 - probing.jitter * random());
     if (dueMs <= agenda.nowMs()) this.#queue();
-    else this.#host.agenda.setBy(this.#dueTask, dueMs);
+    else agenda.set(this.#dueTask, dueMs);
   }
 
   #queue(): void {
