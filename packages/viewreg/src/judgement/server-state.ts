@@ -154,11 +154,11 @@ function badAnswer(state: ServerState, fall: number): ServerState {
 
 function heard(state: ServerState, word: "serving" | "not-serving" | "nothing", rise: number): ServerState {
   if (word === "not-serving")
-    return state.listenDenies ? state : { ...state, listenDenies: true, verdict: "unwell", good: 0 };
+    return state.listenDenies ? state : { ...state, listenDenies: true, verdict: "unwell", good: 0, bad: 0 };
   if (!state.listenDenies) return state;
   // The server's own word counts as a good answer, but not as the last one that is needed: that is a probe's.
-  const good = word === "serving" ? Math.min(state.good + 1, rise - 1) : state.good;
-  return { ...state, listenDenies: false, good };
+  if (word === "nothing") return { ...state, listenDenies: false };
+  return { ...state, listenDenies: false, good: Math.min(state.good + 1, rise - 1), bad: 0 };
 }
 
 function reported(
