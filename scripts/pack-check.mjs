@@ -192,12 +192,13 @@ async function checkInstalled(packed, all, scratch) {
   if (installing.code !== 0) return problem(packed, `npm install failed\n${installing.output}`);
 
   const installed = readJson(join(folder, "node_modules", ".package-lock.json")).packages;
+  const peers = optionalPeers(family);
   for (const { name } of family) {
+    if (name in peers) continue;
     const places = Object.entries(installed).filter(([place]) => place.endsWith(`node_modules/${name}`));
     const strange = places.length !== 1 || !String(places[0]?.[1].resolved).startsWith("file:");
     if (strange) problem(packed, `${name} was not installed once and from its tarball`);
   }
-  const peers = optionalPeers(family);
   for (const name of Object.keys(peers))
     if (existsSync(join(folder, "node_modules", name)))
       problem(packed, `${name} is optional, and was installed`);
@@ -218,7 +219,8 @@ async function checkInstalled(packed, all, scratch) {
     if (!missingPeer(reason, peers)) problem(packed, `${specifier} cannot be imported\n${reason}`);
 
   if (waiting.length > 0) {
-    const wanted = Object.entries(peers).map(([name, range]) => `${name}@${range}`);
+    const tarballs = new Map(ours.map(({ name, file }) => [name, `file:${file}`]));
+    const wanted = Object.entries(peers).map(([name, range]) => `${name}@${tarballs.get(name) ?? range}`);
     const adding = await npmInstall(folder, wanted);
     if (adding.code !== 0) return problem(packed, `npm install ${wanted.join(" ")} failed\n${adding.output}`);
     const still = await importAll(
