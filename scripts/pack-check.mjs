@@ -221,6 +221,9 @@ async function checkInstalled(packed, all, scratch) {
   if (waiting.length > 0) {
     const tarballs = new Map(ours.map(({ name, file }) => [name, `file:${file}`]));
     const wanted = Object.entries(peers).map(([name, range]) => `${name}@${tarballs.get(name) ?? range}`);
+    // npm takes no override for what it is asked for by name.
+    for (const name of Object.keys(peers)) delete consumer.overrides[name];
+    writeFileSync(join(folder, "package.json"), JSON.stringify(consumer));
     const adding = await npmInstall(folder, wanted);
     if (adding.code !== 0) return problem(packed, `npm install ${wanted.join(" ")} failed\n${adding.output}`);
     const still = await importAll(
