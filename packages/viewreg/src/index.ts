@@ -26,6 +26,7 @@ export {
   minKeepaliveMs,
   openGrpcRegistry,
 } from "./grpc/index.js";
+export type { Reason } from "./judgement/standing.js";
 export type { Locator } from "./locator.js";
 export {
   type DnsAddress,
@@ -56,6 +57,7 @@ export type {
   RegistryOptions,
   RegistrySummary,
   RegistryView,
+  ServerJudgement,
   Serves,
   Snapshot,
 } from "./registry/contract.js";

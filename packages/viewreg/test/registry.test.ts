@@ -383,3 +383,51 @@ describe("a dump", () => {
     expect(lines[4]).toBe("");
   });
 });
+
+describe("the judgement of one server", () => {
+  it("says how it is, for how long, why, when it last answered, and what went wrong last", async () => {
+    const judgement = { panicThreshold: 0 };
+    const { registry, clock, connector, probes } = openWorld(["a:1"], { judgement });
+    const a = { host: "a", port: 1 };
+    connector.set("a:1", "connecting");
+    await clock.advance(300);
+    expect(registry.inspect(a)).toEqual({
+      endpoint: a,
+      healthy: false,
+      forMs: 300,
+      reasons: ["connecting"],
+      answeredAgoMs: undefined,
+      lastError: undefined,
+    });
+    connector.set("a:1", "ready");
+    await clock.advance(1_000);
+    const well = registry.inspect(a);
+    expect(well).toMatchObject({ healthy: true, forMs: 1_000, reasons: [], lastError: undefined });
+    expect(well?.answeredAgoMs).toBeLessThanOrEqual(250);
+    probes.fail("a:1", new Error("the disk\nis full"));
+    await clock.advance(3_000);
+    const unwell = registry.inspect(a);
+    expect(unwell).toMatchObject({
+      healthy: false,
+      reasons: ["bad-answers"],
+      lastError: "the disk is full",
+    });
+    // Out with the third bad answer, and they come each 200 to 250 ms.
+    expect(unwell?.forMs).toBeGreaterThan(2_000);
+    expect(unwell?.forMs).toBeLessThan(3_000);
+    connector.set("a:1", "failed");
+    await clock.advance(0);
+    expect(registry.inspect(a)).toMatchObject({ healthy: false, reasons: ["disconnected"] });
+  });
+
+  it("is none for a server that the locator does not have", async () => {
+    const { registry, clock, locator } = openWorld(["a:1"]);
+    await clock.advance(100);
+    expect(registry.inspect({ host: "a", port: 2 })).toBeUndefined();
+    locator.set([]);
+    await clock.advance(100);
+    expect(registry.inspect({ host: "a", port: 1 })).toBeUndefined();
+    await registry[Symbol.asyncDispose]();
+    expect(registry.inspect({ host: "a", port: 1 })).toBeUndefined();
+  });
+});

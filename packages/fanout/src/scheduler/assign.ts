@@ -39,7 +39,8 @@ export const recentMs = 1000;
 /**
  * Plans the points over the views. Tiers, from the best: servers that are well and have room, those that are full, suspects, full
  * suspects; in each, the ones that did not fail these points before the ones that did, and then by locality. A server that has asked
- * for a pause is not used at all, and a hedge uses none but the best.
+ * for a pause is not used at all, and a hedge uses neither full servers nor those that failed its points: it comes on top, so it
+ * waits for nobody, but a suspect is better than nobody.
  *
  * What a plan does changes the tiers: a server becomes full, or its one trial is given away. Requests that would go to a
  * server which is worse by then than when their plan was made are planned again.
@@ -145,7 +146,7 @@ class Tiers<P, V> {
     if (banned.length > 0 && banned.includes(located.views[view]!)) return never;
     const full = server.inFlight >= this.#most;
     const failedBefore = tried.length > 0 && tried.includes(server);
-    if (kind === "hedge" && (full || failedBefore || server.strikes > 0)) return never;
+    if (kind === "hedge" && (full || failedBefore)) return never;
     const suspect = server.strikes > 0 && !this.#mayTry(server);
     const near = nearness === undefined ? 0 : nearness[view]!;
     return ((suspect ? 4 : 0) + (full ? 2 : 0) + (failedBefore ? 1 : 0)) * localities + near;

@@ -20,9 +20,30 @@ export function standingOf(state: ServerState): Standing {
   return state.penalty.suppressed || state.outlier.ejected ? "usable" : "well";
 }
 
+/**
+ * What is held against a server.
+ *
+ * - `connecting`, `disconnected`: there is no connection, not yet or not any more.
+ * - `not-serving`: it says so itself.
+ * - `silent`: it does not answer.
+ * - `unproven`: it has not answered well on this connection yet.
+ * - `bad-answers`, `recovering`: too many of them, and not enough good ones since.
+ * - `damped`: it falls too often. `ejected`: calls to it fail.
+ */
+export type Reason =
+  | "connecting"
+  | "disconnected"
+  | "not-serving"
+  | "silent"
+  | "unproven"
+  | "bad-answers"
+  | "recovering"
+  | "damped"
+  | "ejected";
+
 /** Why a server is not used, or what is held against it; empty when nothing is. The most important first. */
-export function reasonsOf(state: ServerState): readonly string[] {
-  const reasons: string[] = [];
+export function reasonsOf(state: ServerState): readonly Reason[] {
+  const reasons: Reason[] = [];
   if (state.connection === "connecting") reasons.push("connecting");
   if (state.connection === "failed") reasons.push("disconnected");
   if (state.connection === "ready") {

@@ -2,6 +2,7 @@ import type { Range, Space } from "@x/space";
 import type { Clock } from "../clock.js";
 import type { Connector } from "../connection.js";
 import type { Endpoint } from "../endpoint.js";
+import type { Reason } from "../judgement/standing.js";
 import type { Locator } from "../locator.js";
 import type { Listen, Probe, ServerInfo } from "../probe.js";
 
@@ -212,4 +213,18 @@ export interface RegistrySummary {
   readonly ejected: number;
   /** How often the locator has failed since it last worked. */
   readonly locatorFailures: number;
+}
+
+/** What is thought of one server at one moment, and why: for a status page. */
+export interface ServerJudgement {
+  readonly endpoint: Endpoint;
+  readonly healthy: boolean;
+  /** For how long `healthy` has been what it is, or the server there, in milliseconds. */
+  readonly forMs: number;
+  /** The most important first; empty when nothing is held against it. A healthy server with any is used because of a panic. */
+  readonly reasons: readonly Reason[];
+  /** How long ago it last answered a probe, well or not; undefined if it never has. */
+  readonly answeredAgoMs: number | undefined;
+  /** What went wrong with its last probe, in one line of readable text; undefined when nothing did. */
+  readonly lastError: string | undefined;
 }

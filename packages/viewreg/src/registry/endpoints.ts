@@ -51,6 +51,11 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
     return this.#refused.values();
   }
 
+  /** The server at an endpoint that the locator has, and that could be connected to. */
+  find(endpoint: Endpoint): Server<V, C> | undefined {
+    return this.#servers.get(formatEndpoint(endpoint));
+  }
+
   /** Makes these the endpoints: each once, checked, in any order. O(n). */
   replace(endpoints: readonly Endpoint[]): void {
     const wanted = new Map(endpoints.map((endpoint) => [formatEndpoint(endpoint), endpoint]));

@@ -1,5 +1,6 @@
 import type { Space } from "@x/space";
 import type { Clock } from "../clock.js";
+import type { Endpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import type { ServerState } from "../judgement/server-state.js";
 import { iterate } from "../locators/iteration.js";
@@ -14,6 +15,7 @@ import type {
   RegistryOptions,
   RegistrySummary,
   RegistryView,
+  ServerJudgement,
   Snapshot,
 } from "./contract.js";
 import { Endpoints } from "./endpoints.js";
@@ -22,7 +24,7 @@ import { Locating } from "./locating.js";
 import { checkOptions } from "./options.js";
 import { Pace } from "./pace.js";
 import { Pacer } from "./pacer.js";
-import { dump } from "./report.js";
+import { dump, judgementOf } from "./report.js";
 import type { Server, ServerHost } from "./server.js";
 import { ServerSet } from "./server-set.js";
 import { Telemetry } from "./telemetry.js";
@@ -206,6 +208,12 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
       space: this.#set.space,
       nowMs: this.#agenda.nowMs(),
     });
+  }
+
+  /** What is thought of the server with this host and port, and why; undefined when there is none. O(1). */
+  inspect(endpoint: Endpoint): ServerJudgement | undefined {
+    const server = this.#endpoints.find(endpoint);
+    return server && judgementOf(server, this.#agenda.nowMs());
   }
 
   summary(): RegistrySummary {

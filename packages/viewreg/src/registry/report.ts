@@ -2,6 +2,7 @@ import type { Range, Space } from "@x/space";
 import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import { reasonsOf } from "../judgement/standing.js";
 import type { ServerInfo } from "../probe.js";
+import type { ServerJudgement } from "./contract.js";
 import type { Server } from "./server.js";
 import { oneLine } from "./telemetry.js";
 
@@ -27,6 +28,18 @@ export function dump<V extends ServerInfo, C>(report: Report<V, C>): string {
   const head =
     locatorFailures === 0 ? [] : [`the locator failed ${locatorFailures} times: ${oneLine(locatorError)}`];
   return [...head, ...lines.map(({ line }) => line)].map((line) => `${line}\n`).join("");
+}
+
+export function judgementOf<V extends ServerInfo, C>(server: Server<V, C>, nowMs: number): ServerJudgement {
+  const { endpoint, state, problems, probing } = server;
+  return {
+    endpoint,
+    healthy: server.healthyIndex >= 0,
+    forMs: nowMs - server.healthSinceMs,
+    reasons: reasonsOf(state),
+    answeredAgoMs: probing.answeredMs === undefined ? undefined : nowMs - probing.answeredMs,
+    lastError: problems.kind === undefined ? undefined : oneLine(problems.error),
+  };
 }
 
 function compareEndpoints(a: Endpoint, b: Endpoint): number {

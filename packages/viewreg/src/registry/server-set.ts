@@ -109,6 +109,7 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
   add(server: Server<V, C>): void {
     server.listIndex = this.#list.push(server) - 1;
     server.view = undefined;
+    server.healthSinceMs = this.#options.nowMs();
     this.#setRange(server);
     this.update(server);
   }
@@ -187,6 +188,7 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
 
   #setHealthy(server: Server<V, C>, healthy: boolean, reason: string): void {
     const { telemetry, nowMs, slowStartMs } = this.#options;
+    server.healthSinceMs = nowMs();
     if (healthy) {
       server.healthyIndex = this.#healthy.push(server) - 1;
       server.ramp = enter(server.ramp, nowMs(), { slowStartMs, reconnected: server.reconnected });

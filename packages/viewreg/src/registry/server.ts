@@ -55,6 +55,8 @@ export class Server<V extends ServerInfo, C> implements ViewedServer<C> {
   known: Known<V> | undefined;
   ramp: Ramp = noRamp;
   reconnected = false;
+  /** When it became healthy or unhealthy, or was added. */
+  healthSinceMs = 0;
   /** Of its probes, and of what it says unasked. */
   readonly problems: Problems = new Problems();
   readonly hearingProblems: Problems = new Problems();
