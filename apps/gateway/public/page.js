@@ -18,7 +18,7 @@ let arrived = [];
 
 /**
  * Shows rows by their keys. A row that is there already is changed, not replaced: a button that is being pressed, or has the focus,
- * must stay the same button. A cell is `{ text, className, buffer, onClick, pressed }`.
+ * must stay the same button. A cell is `{ text, className, title, buffer, onClick, pressed }`.
  */
 function fill(tbody, rows) {
   const there = new Map([...tbody.children].map((tr) => [tr.dataset.key, tr]));
@@ -47,8 +47,9 @@ function createCell({ buffer, onClick }) {
   return td;
 }
 
-function changeCell(td, { text, className = "", buffer, pressed }) {
+function changeCell(td, { text, className = "", title = "", buffer, pressed }) {
   td.className = className;
+  if (td.title !== title) td.title = title;
   if (buffer !== undefined) td.firstChild.className = `swatch ${colour(buffer)}`;
   if (td.lastChild.textContent !== text) td.lastChild.textContent = text;
   if (pressed !== undefined) td.lastChild.setAttribute("aria-pressed", String(pressed));
@@ -67,6 +68,25 @@ function rate(now, then, seconds) {
   if (then === undefined || !(seconds > 0)) return { text: "", className: "number" };
   const perSecond = Math.max(0, Math.round((now - then) / seconds));
   return { text: `${count.format(perSecond)}/s`, className: perSecond === 0 ? "number quiet" : "number" };
+}
+
+/** What the registry thinks of a buffer: a mark, and on hover the reason. */
+function mark(health) {
+  if (!health) return { text: "not looked at yet", className: "health" };
+  const { healthy, state, reasons, since, answeredAgoMs, lastError } = health;
+  const against = reasons.length > 0 ? `${healthy ? "in spite of: " : ""}${reasons.join(", ")}` : "";
+  const answered = answeredAgoMs === null ? "never answered" : `answered ${count.format(answeredAgoMs)} ms ago`;
+  const title = [`since ${clockTime(since)}`, against, answered, lastError].filter(Boolean).join("; ");
+  return { text: state, className: `health ${healthy ? "good" : "bad"}`, title };
+}
+
+function describeRegistry({ servers, healthy, panic, noticeMs }) {
+  const alarm = panic === "off" ? "" : " Nearly all look unwell, so they are used anyway.";
+  return `${healthy} of ${servers} well. One that stops answering is noticed within ${noticeMs / 1000} s.${alarm}`;
+}
+
+function clockTime(time) {
+  return new Date(time).toLocaleTimeString("en", { hour12: false });
 }
 
 // --- the status
@@ -124,11 +144,12 @@ function show(status) {
   element("more-ranges").textContent = `and ${count.format(ranges.length - RANGE_ROWS)} more`;
   fill(
     element("buffers"),
-    status.buffers.map(({ id, address, ranges: held }, index) => ({
+    status.buffers.map(({ id, address, ranges: held, health }, index) => ({
       key: id,
-      cells: [{ text: id, buffer: index }, { text: address }, number(held)],
+      cells: [{ text: id, buffer: index }, { text: address }, mark(health), number(held)],
     })),
   );
+  element("registry").textContent = describeRegistry(status.registry);
   // A page that looks twice within the time that a status is kept for sees the same one again.
   if (status.atMs !== before?.atMs) before = status;
 }
@@ -173,7 +194,7 @@ function draw() {
     const shown = data.length > DATA_CHARACTERS ? `${data.slice(0, DATA_CHARACTERS)}...` : data;
     const length = data.length > DATA_CHARACTERS ? ` (${count.format(data.length)} characters)` : "";
     for (const [text, className] of [
-      [new Date(time).toLocaleTimeString("en", { hour12: false }), "time"],
+      [clockTime(time), "time"],
       [key, "key"],
       [`${base64 ? "base64: " : ""}${shown}${length}`, "data"],
       [id, "id"],

@@ -1,6 +1,7 @@
 /** Prometheus metrics of one gateway process, in a registry of its own. */
 
 import type { TopicClient, TopicEvent } from "@x/topic-gateway";
+import type { RegistryMetrics } from "@x/viewreg";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 export interface GatewayMetrics {
@@ -10,6 +11,8 @@ export interface GatewayMetrics {
   delivered(topic: string, count: number): void;
   clientEvent(event: TopicEvent): void;
   watchClient(client: TopicClient): void;
+  /** For the registry of buffers. */
+  bufferRegistry(): RegistryMetrics;
   watchSessions(count: () => number): void;
   tailBegan(): void;
   tailEnded(): void;
@@ -65,6 +68,38 @@ export function gatewayMetrics(): GatewayMetrics {
       });
     },
     requestEnded: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
+    bufferRegistry: () => ({
+      probes: new Counter({
+        name: "topic_buffer_probes_total",
+        help: "Health checks of buffers by what came of them",
+        labelNames: ["outcome"],
+        registers,
+      }),
+      probeSeconds: new Histogram({
+        name: "topic_buffer_probe_duration_seconds",
+        help: "How long buffers took to answer health checks",
+        buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
+        registers,
+      }),
+      transitions: new Counter({
+        name: "topic_buffer_health_transitions_total",
+        help: "How often a buffer became healthy or unhealthy",
+        labelNames: ["to"],
+        registers,
+      }),
+      views: new Gauge({
+        name: "topic_buffer_health",
+        help: "Buffers by what the registry thinks of them",
+        labelNames: ["state"],
+        registers,
+      }),
+      errors: new Counter({
+        name: "topic_buffer_registry_errors_total",
+        help: "What buffers, or the store that they are looked up in, did against their contract",
+        labelNames: ["kind"],
+        registers,
+      }),
+    }),
     watchClient(client) {
       new Gauge({
         name: "topic_ranges_without_owner",

@@ -8,7 +8,7 @@ import { openEmbeddedCoord } from "@x/coord/embedded";
 import { etcdCoord } from "@x/coord/etcd";
 import { type BufferNode, createBufferServer, openBuffer } from "@x/topic-buffer";
 import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
-import { grpcBuffers, openGatewayServer, TopicClient } from "@x/topic-gateway";
+import { grpcBuffers, openBufferRegistry, openGatewayServer, TopicClient } from "@x/topic-gateway";
 import type { BufferConnection, SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
 import { formatEndpoint } from "@x/viewreg";
 import { AsyncStack } from "./async-stack.js";
@@ -85,11 +85,21 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
       return served(stack, { http: http.address, grpc, client: undefined }, failure);
     }
 
+    // Also of the buffers in this process, by the same way as of all others: over the network.
+    const buffers = stack.use(
+      openBufferRegistry({
+        coord,
+        log: (event) => log.registry(event),
+        metrics: metrics.bufferRegistry(),
+        onSkipped: ({ key, error }) => log.error(`the record ${key} is no buffer's`, error),
+      }),
+    );
     const overNetwork = grpcBuffers();
     const client = await TopicClient.open({
       ...(signal && { signal }),
       coord,
       archive,
+      health: buffers,
       // A buffer of this very process needs no network.
       connect: (address) => {
         const buffer = local.get(address);
@@ -111,7 +121,7 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
       log,
       metrics,
       stopGraceMs: REQUEST_GRACE_MS,
-      client,
+      gateway: { client, buffers },
     });
     // Both at once: neither waits for the other's callers.
     stack.defer(async () => {

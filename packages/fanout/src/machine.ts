@@ -184,8 +184,10 @@ export class Machine<V> {
     const request = this.#calls.get(action.call)?.prepare(action);
     if (request === undefined) return;
     this.#requests.set(request.id, request);
-    const tied = action.tiedTo === undefined ? undefined : this.#requests.get(action.tiedTo);
-    if (tied !== undefined) request.tieTo(tied, `${this.#tiePrefix}-${tied.id}`);
+    if (action.tied) {
+      const other = action.tiedTo === undefined ? undefined : this.#requests.get(action.tiedTo);
+      request.tie(other, () => `${this.#tiePrefix}-${request.id}`);
+    }
     request.owner.runInContext(() => request.start());
   }
 

@@ -2,14 +2,15 @@ import type { Space } from "@x/space";
 import type { Clock } from "./clock.js";
 import type { ErrorClass, Verdict } from "./errors.js";
 import type { FanoutEvent } from "./events.js";
+import type { Tie } from "./rpc.js";
 
 /** When a second request for the same points goes to another server because the first one is slow. Each costs a token of the budget. */
 export type HedgeOptions = HedgeDelay & {
   /** The most hedges of one request. Default 1. */
   readonly maxHedges?: number;
   /**
-   * Tied requests (Dean and Barroso, "The Tail at Scale", 2013): both requests of a pair are told of each other, and the one
-   * whose rpc says first that its server has begun ends the other. Use it with a delay of about one round trip. Default false.
+   * Tied requests (Dean and Barroso, "The Tail at Scale", 2013): both requests of a pair have a {@link Tie}, and the one whose rpc
+   * says first that its server has begun ends the other. Use it with a delay of about one round trip. Default false.
    */
   readonly tied?: boolean;
 };

@@ -47,7 +47,7 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
   readonly id: number;
   readonly view: V;
   readonly offsets: readonly number[];
-  readonly context: { -readonly [K in keyof RpcContext<V>]: RpcContext<V>[K] };
+  readonly context: Omit<RpcContext<V>, "tie"> & { tie?: { -readonly [K in keyof Tie<V>]: Tie<V>[K] } };
   readonly owner: Owner;
   /** Made when it is asked for: many an rpc never does, and a signal costs more than all the rest of a request. */
   #controller: AbortController | undefined;
@@ -98,19 +98,15 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
     void this.#run();
   }
 
-  tieTo(other: RunningRequest<V, Owner>, id: string): void {
-    this.context.tie = this.#tie(other, id);
-    other.context.tie = other.#tie(this, id);
-  }
-
-  #tie(other: RunningRequest<V, Owner>, id: string): Tie<V> {
-    return {
-      id,
-      view: other.view,
-      begun: () => {
-        if (!this.#over) this.owner.report({ type: "begun", request: this.id });
-      },
+  /** Before `start`: makes it the second of a pair, or the first of one whose second may follow. */
+  tie(other: RunningRequest<V, Owner> | undefined, newId: () => string): void {
+    // The first one's server has its id already, even when that one is the second of an earlier pair.
+    const id = other?.context.tie?.id ?? newId();
+    const begun = (): void => {
+      if (!this.#over) this.owner.report({ type: "begun", request: this.id });
     };
+    this.context.tie = { id, view: other?.view, begun };
+    if (other?.context.tie !== undefined) other.context.tie.view = this.view;
   }
 
   /** Says that nothing of it is wanted any more. Does not wait for the rpc to notice. */

@@ -6,15 +6,24 @@ export interface RpcContext<V> {
   readonly timeoutMs: number;
   /** Which send of these points this is, from 1. */
   readonly attempt: number;
-  /** The other half of a tied pair (see `HedgeOptions.tied`), on both of its requests once both are sent. */
+  /** With `HedgeOptions.tied`, from the start. */
   readonly tie?: Tie<V>;
 }
 
-/** For servers that cancel each other: the same `id` on both requests of a pair, and the view that got the other one. */
+/**
+ * For servers that cancel each other: the pair of a request and its hedge. Send the `id` with both requests and, with the second, the name of
+ * the server that has the first. When the second server begins, it tells the first one to drop what it has under that id; the first
+ * one answers whether it had begun before.
+ */
 export interface Tie<V> {
+  /** The same for both requests, and for no other pair of any process. */
   readonly id: string;
-  readonly view: V;
-  /** Call it when the server has begun the work: the other request is aborted then and not only when this one has answered. */
+  /** The view that got the other request: on the second request the first one's, on the first one undefined until the second is sent. */
+  readonly view: V | undefined;
+  /**
+   * Call it when the server has said that it has begun the work: the other request is aborted then, or not sent at all, and not only
+   * when this one has answered. Without effect when the other one has begun before.
+   */
   readonly begun: () => void;
 }
 

@@ -27,6 +27,7 @@ export interface OracleRequest {
   readonly offsets: readonly number[];
   readonly kind: "send" | "retry" | "hedge";
   tiedTo: number | undefined;
+  begun: boolean;
 }
 
 export interface OracleCall {
@@ -40,6 +41,9 @@ export interface OracleCall {
   /** Of each offset: the class of the last failure of a request that carried it, and the servers that failed it. */
   readonly lastClass: (ErrorClass | undefined)[];
   readonly failedAt: Set<string>[];
+  /** Of each offset: which server said last that it is not its own, what the views were then, and how often it was moved for free since. */
+  readonly refusedBy: ({ readonly server: string; readonly views: Views<TestView> } | undefined)[];
+  readonly moves: number[];
   /** Of each offset: the requests that delivered something for it. */
   readonly deliveredBy: Set<number>[];
   paused: boolean;
@@ -62,6 +66,8 @@ export class Oracle {
   paid = 0;
   hedges = 0;
   free = 0;
+  moved = 0;
+  hedgesToSuspects = 0;
   readonly #answeredAt: Map<string, number> = new Map<string, number>();
 
   constructor(setup: SchedulerSetup<TestView>) {
@@ -73,6 +79,7 @@ export class Oracle {
     this.events.push(event);
     this.nowMs = Math.max(this.nowMs, event.nowMs);
     const delivers = this.#before(event);
+    const serversBefore = this.#servers();
     const { state, actions } = next(this.state, event);
     expect(state).toBe(this.state);
     this.log.push(textOf(actions));
@@ -93,6 +100,7 @@ export class Oracle {
         call.reading = true;
       } else this.#onFinish(action);
     }
+    this.#checkHedges(actions, serversBefore);
     this.#after();
     return actions;
   }
@@ -110,6 +118,8 @@ export class Oracle {
         sends: points.map(() => 0),
         lastClass: points.map(() => undefined),
         failedAt: points.map(() => new Set()),
+        refusedBy: points.map(() => undefined),
+        moves: points.map(() => 0),
         deliveredBy: points.map(() => new Set()),
         paused: false,
         reading: false,
@@ -131,9 +141,11 @@ export class Oracle {
       for (const offset of request.offsets) {
         request.call.lastClass[offset] = event.verdict.class;
         request.call.failedAt[offset]!.add(request.view.server);
+        request.call.refusedBy[offset] = { server: request.view.server, views: request.call.views };
       }
       this.#remove(request.id);
     }
+    if (event.type === "begun") request.begun = true;
     if (event.type === "end") {
       this.#remove(request.id);
       if (!request.call.options.perPoint)
@@ -167,6 +179,8 @@ export class Oracle {
         expect(carriers.map((r) => r.view.server)).not.toContain(view.server);
         expect(call.failedAt[offset]!.has(view.server)).toBe(false);
         expect(action.attempt).toBe(call.sends[offset]);
+        const { hedge } = call.options;
+        if (hedge !== false && hedge.tied) expect(carriers.some(({ begun }) => !begun)).toBe(true);
       } else {
         expect(carriers).toEqual([]);
         call.sends[offset]!++;
@@ -180,8 +194,12 @@ export class Oracle {
       this.hedges++;
       this.paid++;
     } else if (this.#mayBeFree(call, offsets)) this.free++;
-    else this.paid++;
-    const request = { id, call, view, offsets, kind, tiedTo: action.tiedTo };
+    else if (this.#hasMoved(call, view, offsets)) {
+      this.moved++;
+      for (const offset of offsets) call.moves[offset]!++;
+    } else this.paid++;
+    const request = { id, call, view, offsets, kind, tiedTo: action.tiedTo, begun: false };
+    expect(action.tied ?? false).toBe(call.options.hedge !== false && call.options.hedge.tied);
     if (action.tiedTo !== undefined) {
       expect(kind).toBe("hedge");
       this.live.get(action.tiedTo)!.tiedTo = id;
@@ -205,6 +223,70 @@ export class Oracle {
     return [...peers].some(
       (server) => this.nowMs - (this.#answeredAt.get(server) ?? Number.NEGATIVE_INFINITY) <= 1000,
     );
+  }
+
+  /** A server refused all of them; and it has none of them any more, or the one that is asked now had none of them then. */
+  #hasMoved(call: OracleCall, to: TestView, offsets: readonly number[]): boolean {
+    if (!call.options.viewsCanBeRead) return false;
+    const has = (views: Views<TestView>, server: string, offset: number): boolean =>
+      Array.from({ length: views.length }, (_, index) => views.at(index)!).some(
+        ({ server: other, serves: { from, to } }) =>
+          other === server && call.points[offset]! >= from && call.points[offset]! < to,
+      );
+    const refused = offsets.every(
+      (offset) => call.lastClass[offset] === "not-mine" && call.moves[offset]! < 2,
+    );
+    if (!refused) return false;
+    return (
+      offsets.every((offset) => !has(call.views, call.refusedBy[offset]!.server, offset)) ||
+      offsets.every((offset) => !has(call.refusedBy[offset]!.views, to.server, offset))
+    );
+  }
+
+  #servers(): Map<unknown, { readonly isSuspect: boolean; readonly hasRoom: boolean }> {
+    return new Map(
+      [...this.state.servers].map(([key, { strikes, inFlight, pushbackUntilMs }]) => [
+        key,
+        {
+          isSuspect: strikes > 0,
+          hasRoom: inFlight < this.setup.maxInFlightPerServer && pushbackUntilMs <= this.nowMs,
+        },
+      ]),
+    );
+  }
+
+  /** A hedge goes to a suspect only when there is nobody else. Servers with which something happened in this step are not looked at. */
+  #checkHedges(
+    actions: readonly Action[],
+    before: Map<unknown, { readonly isSuspect: boolean; readonly hasRoom: boolean }>,
+  ): void {
+    for (const action of actions) {
+      if (action.type !== "send" || this.live.get(action.request)?.kind !== "hedge") continue;
+      const after = this.#servers();
+      const { server } = action.view;
+      if (!before.get(server)?.isSuspect || !after.get(server)?.isSuspect) continue;
+      this.hedgesToSuspects++;
+      const call = this.calls.get(action.call)!;
+      const busy = new Set(
+        actions.flatMap((other) =>
+          other.type === "tell" && "view" in other.event ? [other.event.view.server] : [],
+        ),
+      );
+      for (const request of this.live.values()) if (request.call === call) busy.add(request.view.server);
+      for (const failed of call.failedAt) for (const other of failed) busy.add(other);
+      for (let index = 0; index < call.views.length; index++) {
+        const { server: other, serves } = call.views.at(index)!;
+        const isFree = [before, after].every((servers) => {
+          const found = servers.get(other);
+          return found?.hasRoom === true && !found.isSuspect;
+        });
+        if (busy.has(other) || !isFree) continue;
+        const serving = action.offsets.filter(
+          (offset) => call.points[offset]! >= serves.from && call.points[offset]! < serves.to,
+        );
+        check(serving.length === 0, "a hedge goes to a suspect only when there is nobody else");
+      }
+    }
   }
 
   #onDeliver(action: Extract<Action, { type: "deliver" }>, event: Event): void {

@@ -100,8 +100,9 @@ export function randomRun(seed: number, steps: number): Oracle {
     } else {
       const live = [...oracle.live.values()].filter(({ view }) => !stopped.has(view.server));
       if (live.length === 0) return;
-      const { id, offsets, tiedTo, call } = one(live);
-      if (tiedTo !== undefined && chance(0.2)) oracle.step({ ...at, type: "begun", request: id });
+      const { id, offsets, call } = one(live);
+      const { hedge } = call.options;
+      if (hedge !== false && hedge.tied && chance(0.1)) oracle.step({ ...at, type: "begun", request: id });
       else if (chance(0.3)) {
         const verdict = {
           class: one(classes),

@@ -66,6 +66,8 @@ export interface BufferNode extends BufferApi, AsyncDisposable {
   readonly id: string;
   readonly address: string;
   status(): BufferStatus;
+  /** Calls back when `status().state` has changed, with what it is now. The returned function stops that. */
+  listen(listener: (state: BufferStatus["state"]) => void): () => void;
   /** The newest message of a key with an id time of at least `fromTime`, or undefined. */
   get(
     topic: string,
@@ -103,6 +105,7 @@ class Node implements BufferNode, LaneHost {
   readonly #runtime: Runtime;
   readonly #stop: AbortController = new AbortController();
   #run: TenureRun | undefined;
+  readonly #listeners = new Set<(state: BufferStatus["state"]) => void>();
   #state: BufferStatus["state"] = "waiting";
   #running: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -134,7 +137,7 @@ class Node implements BufferNode, LaneHost {
   async #begin(): Promise<TenureRun> {
     const run = await TenureRun.open(this.#context, this.#runtime, this.#stop.signal);
     this.#run = run;
-    this.#state = "serving";
+    this.#become("serving");
     this.#context.emit({ type: "started", leaseId: run.tenure.session.leaseId });
     return run;
   }
@@ -150,7 +153,7 @@ class Node implements BufferNode, LaneHost {
         cause = await run.over();
         this.#run = undefined;
         if (!signal.aborted) {
-          this.#state = "waiting";
+          this.#become("waiting");
           this.#context.emit({ type: "session-lost", cause });
         }
         await run.stop(cause);
@@ -162,7 +165,7 @@ class Node implements BufferNode, LaneHost {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof CoordError && (error.code === "closed" || error.code === "fenced")) {
-          this.#state = "failed";
+          this.#become("failed");
           this.#context.emit({ type: "failed", cause: error });
           return;
         }
@@ -180,7 +183,7 @@ class Node implements BufferNode, LaneHost {
   }
 
   async #close(signal: AbortSignal | undefined): Promise<void> {
-    this.#state = "closing";
+    this.#become("closing");
     const cut = new AbortController();
     const onAbort = (): void => cut.abort();
     const cancel = this.#runtime.clock.setTimer(DRAIN_MS, onAbort);
@@ -196,7 +199,7 @@ class Node implements BufferNode, LaneHost {
     }
     this.#stop.abort(new TopicError("closed", `the buffer ${this.id} was closed`));
     await this.#running;
-    this.#state = "closed";
+    this.#become("closed");
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -219,6 +222,19 @@ class Node implements BufferNode, LaneHost {
       segments: tenure ? [...tenure.served.all()].length : 0,
       hotBytes: tenure?.served.memory.bytes ?? 0,
     };
+  }
+
+  listen(listener: (state: BufferStatus["state"]) => void): () => void {
+    const own = (state: BufferStatus["state"]): void => listener(state);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  #become(state: BufferStatus["state"]): void {
+    // Whoever closes goes on closing, also when a session comes or goes meanwhile.
+    if (this.#state === "closing" && state !== "closed") return;
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener(state);
   }
 
   // --- BufferApi

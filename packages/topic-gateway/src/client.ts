@@ -11,6 +11,7 @@ export {
 } from "./client/topic-client.js";
 export * from "./errors.js";
 export { type GrpcBufferOptions, grpcBuffers } from "./grpc/connect-buffer.js";
+export type { BufferHealth } from "./protocol/buffer-health.js";
 export type { AppendRetry } from "./publish/publisher.js";
 export type {
   Consumer,

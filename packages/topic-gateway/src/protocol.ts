@@ -1,6 +1,7 @@
 /** The records, frames, names and ports of topics: what a buffer, a store or another gateway is written against. PROTOCOL.md explains them. */
 export * from "./errors.js";
 export * from "./protocol/buffer-api.js";
+export * from "./protocol/buffer-health.js";
 export * from "./protocol/frame.js";
 export * from "./protocol/hash-range.js";
 export * from "./protocol/keys.js";

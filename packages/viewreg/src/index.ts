@@ -50,6 +50,7 @@ export type {
   Judgement,
   PointOf,
   Probing,
+  ProblemKind,
   RegistryEvent,
   RegistryEventName,
   RegistryLog,

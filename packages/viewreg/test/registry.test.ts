@@ -213,7 +213,7 @@ describe("a registry", () => {
       [{ judgement: { maxSilenceMs: 200 } }, /maxSilenceMs.*intervalMs/],
       [{ judgement: { damping: { suppress: 1, reuse: 1 } } }, /reuse.*suppress/],
       [{ drainMs: -1 }, /drainMs/],
-      [{ slowStartMs: "10" }, /slowStartMs is of type string/],
+      [{ slowStartMs: "10" }, /slowStartMs is "10"/],
       [{ probe: undefined }, /probe is a function/],
       [{ locator: {} }, /locator\.locate/],
       [{ extend: { channel: 1 } }, /`channel`/],
@@ -424,8 +424,11 @@ describe("the judgement of one server", () => {
     const { registry, clock, locator } = openWorld(["a:1"]);
     await clock.advance(100);
     expect(registry.inspect({ host: "a", port: 2 })).toBeUndefined();
+    expect(registry.find({ host: "a", port: 2 })).toBeUndefined();
+    expect(registry.find({ host: "a", port: 1 })).toBe(registry.allViews()[0]);
     locator.set([]);
     await clock.advance(100);
+    expect(registry.find({ host: "a", port: 1 })).toBeUndefined();
     expect(registry.inspect({ host: "a", port: 1 })).toBeUndefined();
     await registry[Symbol.asyncDispose]();
     expect(registry.inspect({ host: "a", port: 1 })).toBeUndefined();

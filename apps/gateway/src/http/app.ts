@@ -1,5 +1,5 @@
 /** The HTTP interface put together. What the routes do is `@x/topic-gateway`'s. */
-import type { TopicClient } from "@x/topic-gateway";
+import type { BufferRegistry, TopicClient } from "@x/topic-gateway";
 import type { Clock } from "@x/topic-gateway/protocol";
 import { Hono } from "hono";
 import type { GatewayMetrics } from "../metrics.js";
@@ -20,6 +20,7 @@ export interface HttpAppOptions {
 
 export interface GatewayAppOptions extends HttpAppOptions {
   readonly client: TopicClient;
+  readonly buffers: BufferRegistry;
   readonly sessions: HttpSessions;
   readonly clock: Clock;
   /** Aborts when the server closes: open streams and waiting pulls end. */
@@ -30,7 +31,7 @@ export interface GatewayAppOptions extends HttpAppOptions {
 export function gatewayApp(options: GatewayAppOptions): Hono {
   const { client } = options;
   const app = baseApp(options, () => client.failure);
-  const readStatus = statusReader(client, options.clock);
+  const readStatus = statusReader(options);
   app.get("/v1/status", async (c) => c.json(await readStatus()));
   addTopicRoutes(app, options);
   addMessageRoutes(app, options);

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
-import type { TopicClient } from "@x/topic-gateway";
+import type { BufferRegistry, TopicClient } from "@x/topic-gateway";
 import { type Endpoint, formatEndpoint } from "@x/viewreg";
 import type { Log } from "../log.js";
 import type { GatewayMetrics } from "../metrics.js";
@@ -25,17 +25,26 @@ export async function openHttpServer(options: {
   readonly metrics: GatewayMetrics;
   /** How long requests on their way may take when the server closes. */
   readonly stopGraceMs: number;
-  readonly client?: TopicClient;
+  /** Of a gateway. */
+  readonly gateway?: { readonly client: TopicClient; readonly buffers: BufferRegistry };
 }): Promise<RunningHttpServer> {
-  const { endpoint, log, metrics, stopGraceMs, client } = options;
+  const { endpoint, log, metrics, stopGraceMs, gateway } = options;
   const closing = new AbortController();
   const onError = (error: unknown): void => log.error("a request failed", error);
-  const clock = client?.clock;
-  const sessions = client && new HttpSessions(client, { clock: client.clock, silenceMs: SESSION_SILENCE_MS });
+  const sessions =
+    gateway &&
+    new HttpSessions(gateway.client, { clock: gateway.client.clock, silenceMs: SESSION_SILENCE_MS });
   if (sessions) metrics.watchSessions(() => sessions.size);
   const app =
-    client && sessions && clock
-      ? gatewayApp({ client, sessions, metrics, clock, closing: closing.signal, onError })
+    gateway && sessions
+      ? gatewayApp({
+          ...gateway,
+          sessions,
+          metrics,
+          clock: gateway.client.clock,
+          closing: closing.signal,
+          onError,
+        })
       : healthApp({ metrics, onError });
   const server = createServer(
     getRequestListener(app.fetch, {

@@ -1,11 +1,37 @@
-import type { TopicClient } from "@x/topic-gateway";
+import type { BufferRegistry, TopicClient } from "@x/topic-gateway";
 import type { Clock } from "@x/topic-gateway/protocol";
+import type { RegistrySummary, ServerJudgement } from "@x/viewreg";
 
 export interface Status {
   /** When it was read, by a clock that only tells how much later another status is. */
   readonly atMs: number;
-  readonly buffers: readonly { readonly id: string; readonly address: string; readonly ranges: number }[];
+  readonly buffers: readonly BufferStatus[];
+  /** What the registry of buffers says of itself. */
+  readonly registry: Omit<RegistrySummary, "version">;
   readonly topics: readonly TopicStatus[];
+}
+
+export interface BufferStatus {
+  readonly id: string;
+  readonly address: string;
+  /** How many it holds. */
+  readonly ranges: number;
+  /** What the registry thinks of it; null as long as it has not found it. */
+  readonly health: BufferHealthStatus | null;
+}
+
+export interface BufferHealthStatus {
+  readonly healthy: boolean;
+  /** `healthy`, or the most important of the reasons. */
+  readonly state: string;
+  /** All that is held against it. A healthy one with any is used because nearly all are unwell. */
+  readonly reasons: readonly string[];
+  /** Since when it is healthy, or is not. */
+  readonly since: string;
+  /** Null when it never answered. */
+  readonly answeredAgoMs: number | null;
+  /** What went wrong with the last check, null when nothing did. */
+  readonly lastError: string | null;
 }
 
 export interface TopicStatus {
@@ -25,12 +51,19 @@ export interface TopicStatus {
 /** Each reading asks every buffer for every topic, so all who look within this time share one. */
 const FRESH_MS = 500;
 
-export function statusReader(client: TopicClient, clock: Clock): () => Promise<Status> {
+export interface StatusSources {
+  readonly client: TopicClient;
+  readonly buffers: Pick<BufferRegistry, "judge" | "summary">;
+  readonly clock: Clock;
+}
+
+export function statusReader(sources: StatusSources): () => Promise<Status> {
+  const { clock } = sources;
   let latest: { readonly atMs: number; readonly status: Promise<Status> } | undefined;
   return () => {
     const nowMs = clock.monotonicMs();
     if (!latest || nowMs - latest.atMs >= FRESH_MS) {
-      const reading = { atMs: nowMs, status: readStatus(client, nowMs) };
+      const reading = { atMs: nowMs, status: readStatus(sources, nowMs) };
       latest = reading;
       reading.status.catch(() => {
         if (latest === reading) latest = undefined;
@@ -41,7 +74,7 @@ export function statusReader(client: TopicClient, clock: Clock): () => Promise<S
 }
 
 /** What the page shows: who is there, who has what, and how many messages there are. */
-async function readStatus(client: TopicClient, atMs: number): Promise<Status> {
+async function readStatus({ client, buffers: registry, clock }: StatusSources, atMs: number): Promise<Status> {
   const topics = await Promise.all(
     client.topics.list().map(async ({ name, ranges }): Promise<TopicStatus> => {
       const { messages, segments } = await client.describe(name);
@@ -66,8 +99,24 @@ async function readStatus(client: TopicClient, atMs: number): Promise<Status> {
   for (const { buffer } of topics.flatMap(({ ranges }) => ranges)) {
     if (buffer !== null) held.set(buffer, (held.get(buffer) ?? 0) + 1);
   }
-  const buffers = client
-    .listBuffers()
-    .map(({ id, address }) => ({ id, address, ranges: held.get(address) ?? 0 }));
-  return { atMs, buffers, topics };
+  const wallMs = clock.wallMs();
+  const buffers = client.listBuffers().map(({ id, address }): BufferStatus => {
+    const judgement = registry.judge(address);
+    const health = judgement ? toHealth(judgement, wallMs) : null;
+    return { id, address, ranges: held.get(address) ?? 0, health };
+  });
+  const { version: _, ...summary } = registry.summary();
+  return { atMs, buffers, registry: summary, topics };
+}
+
+function toHealth(judgement: ServerJudgement, wallMs: number): BufferHealthStatus {
+  const { healthy, reasons, forMs, answeredAgoMs, lastError } = judgement;
+  return {
+    healthy,
+    state: healthy ? "healthy" : (reasons[0] ?? "unproven"),
+    reasons,
+    since: new Date(wallMs - forMs).toISOString(),
+    answeredAgoMs: answeredAgoMs === undefined ? null : Math.round(answeredAgoMs),
+    lastError: lastError ?? null,
+  };
 }

@@ -27,6 +27,7 @@ export async function startGateway(directory?: string): Promise<TestGateway> {
     error: (message, cause) => errors.push(`${message}: ${String(cause)}`),
     debug: () => {},
     buffer: () => {},
+    registry: () => {},
   };
   const config: ServeConfig = {
     role: "all",

@@ -19,6 +19,8 @@ export interface GoServer {
   readonly package: string;
   /** The folder with `go.mod` and `go.sum`. Default: `servers/<name>` of the harness. */
   readonly module?: string;
+  /** A part of it is written in C, so that a C compiler is needed too. Default false. */
+  readonly cgo?: boolean;
 }
 
 export interface GoBuildOptions {
@@ -32,7 +34,7 @@ export interface GoBuildOptions {
 /** A cold build of etcd took 75 s alone on two cores; hooks and tests that may have to wait for one should allow this long. */
 export const goBuildTimeoutMs = 600_000;
 
-/** In the cache key too: other flags make another program. No C compiler is needed, nothing depends on where the cache lies. */
+/** In the cache key too: other flags make another program. Nothing depends on where the cache lies. */
 const buildFlags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
 
 /**
@@ -43,14 +45,14 @@ const buildFlags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-
 export async function buildGoServer(server: GoServer, options: GoBuildOptions = {}): Promise<string> {
   const env = options.env ?? process.env;
   const go = findOnPath("go", env);
-  if (go === undefined) {
+  if (go === undefined || !hasCompilers(server, env)) {
     const built = findGoServer(server, env);
     if (built === undefined) throw new HarnessError("missing-server", howToGetGoServer(server));
     return built;
   }
   const module = moduleFolder(server);
   const folder = join(cacheFolder(env), "go", server.name);
-  const { GOVERSION, GOOS, GOARCH } = await goSettings(go, module, goEnv(env), options.signal);
+  const { GOVERSION, GOOS, GOARCH } = await goSettings(go, module, goEnv(server, env), options.signal);
   const target = join(folder, `${moduleKey(server)}-${GOVERSION}-${GOOS}-${GOARCH}`);
   const program = join(target, server.name);
   if (isProgram(program)) return program;
@@ -60,7 +62,7 @@ export async function buildGoServer(server: GoServer, options: GoBuildOptions = 
     work: async () => {
       const announce = options.onBuild ?? ((line: string) => process.stderr.write(`${line}\n`));
       announce(`building ${server.name} from ${server.package}, once (a minute or two) ...`);
-      await build(go, { server, target, env: goEnv(env), signal: options.signal });
+      await build(go, { server, target, env: goEnv(server, env), signal: options.signal });
       return program;
     },
     signal: options.signal,
@@ -83,10 +85,22 @@ export function findGoServer(server: GoServer, env: NodeJS.ProcessEnv = process.
     .find(isProgram);
 }
 
+/** Whether what builds the server is on this machine. */
+export function hasCompilers(server: GoServer, env: NodeJS.ProcessEnv = process.env): boolean {
+  if (findOnPath("go", env) === undefined) return false;
+  if (server.cgo !== true) return true;
+  const names = env.CC ? [env.CC.split(" ")[0] ?? ""] : ["gcc", "clang"]; // what Go takes when CC does not say
+  return names.some((name) => isProgram(name) || findOnPath(name, env) !== undefined);
+}
+
 /** One sentence for people whose machine lacks Go. */
 export function howToGetGoServer(server: GoServer): string {
   const version = /^go (\S+)$/m.exec(readFileSync(join(moduleFolder(server), "go.mod"), "utf8"))?.[1];
-  return `${server.name} is built from a pinned Go module: install Go ${version} or newer, put \`go\` on PATH and run again; it is built once and kept`;
+  const compiler =
+    server.cgo === true
+      ? " and a C compiler (Debian and Ubuntu: `apt-get install gcc libc6-dev`), put `go` and `gcc`"
+      : ", put `go`";
+  return `${server.name} is built from a pinned Go module: install Go ${version} or newer${compiler} on PATH and run again; it is built once and kept`;
 }
 
 async function build(
@@ -155,16 +169,20 @@ async function goSettings(
 }
 
 /** What differs from the caller's environment: no workspace file may change the pinned versions, and Go wants a HOME. */
-function goEnv(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return { ...env, HOME: env.HOME || homedir(), CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "" };
+function goEnv(server: GoServer, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const cgo = server.cgo === true ? "1" : "0";
+  return { ...env, HOME: env.HOME || homedir(), CGO_ENABLED: cgo, GOWORK: "off", GOFLAGS: "" };
 }
 
 function moduleKey(server: GoServer): string {
   const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum"])
-    hash.update(readFileSync(join(moduleFolder(server), file))).update("\0");
+  const folder = moduleFolder(server);
+  // The programs of our own lie beside their go.mod, in one folder.
+  const sources = readdirSync(folder).filter((file) => file.endsWith(".go"));
+  for (const file of ["go.mod", "go.sum", ...sources.sort()])
+    hash.update(readFileSync(join(folder, file))).update("\0");
   return hash
-    .update([server.package, ...buildFlags].join("\0"))
+    .update([server.package, ...buildFlags, ...(server.cgo === true ? ["cgo"] : [])].join("\0"))
     .digest("hex")
     .slice(0, 16);
 }

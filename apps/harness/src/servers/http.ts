@@ -1,13 +1,38 @@
 import { request } from "node:http";
 
+export interface RequestOptions {
+  /** Default GET, and POST with a `post`. */
+  readonly method?: "GET" | "POST" | "DELETE";
+  /** Sent as JSON. */
+  readonly post?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A Unix socket on which the server listens, in place of the URL's host and port. */
+  readonly socketPath?: string;
+  /** Default 2,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * One HTTP request to a server on this machine, on a connection of its own: a pooled one would outlive a killed server.
- * @returns the parsed JSON of a 200 answer. @throws on anything else, and with `signal.reason` on abort
+ * @returns the parsed JSON of a 200 or 201 answer, undefined for a 204. @throws on anything else, and with `signal.reason` on abort
  */
-export function requestJson(
+export async function requestJson(url: string, options: RequestOptions = {}): Promise<unknown> {
+  const { status, text } = await requestText(url, options);
+  if (status === 204) return undefined;
+  if (status !== 200 && status !== 201) throw new Error(`${url} answered ${status}: ${text.trim()}`);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${url} answered no JSON: ${text.slice(0, 200)}`, { cause: error });
+  }
+}
+
+/** The same, with the answer as it came. */
+export function requestText(
   url: string,
-  options: { readonly post?: unknown; readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
-): Promise<unknown> {
+  options: RequestOptions = {},
+): Promise<{ readonly status: number; readonly text: string }> {
   const { signal } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -17,9 +42,13 @@ export function requestJson(
       url,
       {
         agent: false,
-        method: body === undefined ? "GET" : "POST",
+        method: options.method ?? (body === undefined ? "GET" : "POST"),
         timeout: options.timeoutMs ?? 2_000,
-        headers: body === undefined ? {} : { "content-type": "application/json" },
+        socketPath: options.socketPath,
+        headers: {
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...options.headers,
+        },
         signal,
       },
       (answer) => {
@@ -29,15 +58,7 @@ export function requestJson(
           text += part;
         });
         answer.once("error", fail);
-        answer.once("end", () => {
-          if (answer.statusCode !== 200)
-            return fail(new Error(`${url} answered ${answer.statusCode}: ${text.trim()}`));
-          try {
-            resolve(JSON.parse(text));
-          } catch (error) {
-            fail(new Error(`${url} answered no JSON: ${text.slice(0, 200)}`, { cause: error }));
-          }
-        });
+        answer.once("end", () => resolve({ status: answer.statusCode ?? 0, text }));
       },
     );
     call.once("timeout", () => call.destroy(new Error(`${url} did not answer in time`)));

@@ -5,13 +5,38 @@ export { cacheFolder } from "./cache.js";
 export { HarnessError, type HarnessErrorCode } from "./errors.js";
 export { type EtcdOptions, EtcdServer, startEtcd } from "./etcd.js";
 export { EtcdCluster, type EtcdClusterOptions, startEtcdCluster } from "./etcd-cluster.js";
+export {
+  buildGazette,
+  GazetteCluster,
+  type GazetteOptions,
+  s3Environment,
+  s3Store,
+  startGazette,
+} from "./gazette.js";
+export { GazetteBroker } from "./gazette-broker.js";
+export type { GazetteCodec, GazetteJournal, GazetteListing } from "./gazette-journals.js";
+export {
+  type GazetteCapability,
+  type GazetteLabel,
+  type GazetteTokenOptions,
+  gazetteCapabilities,
+  gazetteToken,
+} from "./gazette-token.js";
 export { buildGoServer, type GoBuildOptions, type GoServer, goBuildTimeoutMs } from "./go-build.js";
-export { etcdBuild, natsBuild } from "./go-servers.js";
+export {
+  etcdBuild,
+  gazctlBuild,
+  gazetteBuild,
+  natsBuild,
+  toxiproxyBuild,
+  versitygwBuild,
+} from "./go-servers.js";
 export { type NatsOptions, NatsServer, startNats } from "./nats.js";
 export { NodeProcess, type ProcessOptions, startProcess } from "./node-process.js";
 export { type PortPicker, pickPorts } from "./ports.js";
 export { type RedisOptions, RedisServer, startRedis } from "./redis.js";
 export { type RequireOptions, requireServer, type ServerName } from "./require.js";
+export { type RunOptions, type RunResult, runProgram } from "./run-program.js";
 export { ServerProcess } from "./server.js";
 export type {
   ControlSignal,

@@ -1,10 +1,17 @@
 import { findOnPath } from "./cache.js";
 import { HarnessError } from "./errors.js";
-import { findGoServer, type GoServer, howToGetGoServer } from "./go-build.js";
-import { etcdBuild, natsBuild } from "./go-servers.js";
+import { findGoServer, type GoServer, hasCompilers, howToGetGoServer } from "./go-build.js";
+import {
+  etcdBuild,
+  gazctlBuild,
+  gazetteBuild,
+  natsBuild,
+  toxiproxyBuild,
+  versitygwBuild,
+} from "./go-servers.js";
 import { howToGetRedis } from "./redis.js";
 
-export type ServerName = "etcd" | "nats" | "redis";
+export type ServerName = "etcd" | "gazette" | "nats" | "redis" | "toxiproxy" | "versitygw";
 
 export interface RequireOptions {
   /** Where `PATH`, `CI` and the cache folder are read. Default: `process.env`. */
@@ -36,6 +43,12 @@ function adviceFor(name: ServerName, env: NodeJS.ProcessEnv): string | undefined
   switch (name) {
     case "etcd":
       return goAdvice(etcdBuild, env);
+    case "gazette":
+      return goAdvice(gazetteBuild, env) ?? goAdvice(gazctlBuild, env);
+    case "toxiproxy":
+      return goAdvice(toxiproxyBuild, env);
+    case "versitygw":
+      return goAdvice(versitygwBuild, env);
     case "nats":
       return goAdvice(natsBuild, env);
     case "redis":
@@ -44,6 +57,6 @@ function adviceFor(name: ServerName, env: NodeJS.ProcessEnv): string | undefined
 }
 
 function goAdvice(server: GoServer, env: NodeJS.ProcessEnv): string | undefined {
-  if (findOnPath("go", env) !== undefined || findGoServer(server, env) !== undefined) return undefined;
+  if (hasCompilers(server, env) || findGoServer(server, env) !== undefined) return undefined;
   return howToGetGoServer(server);
 }

@@ -25,6 +25,8 @@ export interface Assignment<P, V> {
   readonly holdsToken: boolean;
   /** All servers that could take it are full, and these are they. Otherwise its place at the server is taken already. */
   readonly full: readonly Server<P, V>[] | undefined;
+  /** It is free because the views have moved its points. */
+  readonly moved?: boolean;
 }
 
 export interface Assigned<P, V> {

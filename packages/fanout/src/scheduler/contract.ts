@@ -63,6 +63,8 @@ export type SchedulerAction<P, V> =
       readonly offsets: readonly number[];
       readonly timeoutMs: number;
       readonly attempt: number;
+      /** It can be one of a tied pair: its server may tell that it has begun, and gets the pair's id for that. */
+      readonly tied?: true;
       /** The request that this one is tied to, which learns of it by the same action. */
       readonly tiedTo?: number;
     }

@@ -47,17 +47,20 @@ export function fail<P, V>(
     return;
   }
   const unreachable = verdict.class === "unreachable";
+  const isRefused = verdict.class === "not-mine" && options.viewsCanBeRead;
   const waiting = wait<P, V>({
     call,
     ranks: stranded,
     attempt,
     tried: added(request.tried, server),
     banned: isBanned ? [...request.banned, view] : request.banned,
+    refusal: isRefused ? { server, located: call.located, servers: call.servers } : undefined,
+    moves: request.moves,
     unreachable,
     // Nobody has worked on a request that did not arrive, so there is nobody to spare.
     notBeforeMs: unreachable && attempt === 1 ? state.nowMs : state.nowMs + pauseBefore(state, call, attempt),
   });
-  if (verdict.class === "not-mine" && options.viewsCanBeRead) startReading(state, waiting);
+  if (isRefused) startReading(state, waiting);
   release(state, waiting);
 }
 

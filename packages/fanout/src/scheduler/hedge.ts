@@ -13,6 +13,12 @@ import { throttled } from "./waiting.js";
 export function hedge<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): void {
   const { call } = request;
   if (call.hedge === undefined) return;
+  if (call.hedge.tied && request.begun) {
+    // The other one would be ended at once.
+    request.hedgeMs = Number.POSITIVE_INFINITY;
+    arm(state, request);
+    return;
+  }
   const pauseMs = Math.max(1, hedgeDelay(state, call.hedge));
   switch (hedgeRound(state, request)) {
     case "sent":

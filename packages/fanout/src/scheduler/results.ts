@@ -70,7 +70,7 @@ function tellEnd<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): voi
   });
 }
 
-/** Its server has begun the work: the other half of the pair is not needed, unless it was as far before. */
+/** Its server has begun the work: the other half of the pair is not needed, unless it was as far before. One that is not sent yet will not be. */
 export function onBegun<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): void {
   const { tied, begun } = request;
   request.begun = true;

@@ -56,6 +56,7 @@ export function send<P, V>(
     marked: false,
     tried: from.tried,
     banned: from.banned,
+    moves: from.moves + (assignment.moved === true ? 1 : 0),
     trial: assignment.trial,
     holdsToken: assignment.holdsToken,
   };
@@ -90,6 +91,7 @@ export function send<P, V>(
     offsets,
     timeoutMs: Math.max(0, options.deadlineMs - state.nowMs),
     attempt,
+    ...(call.hedge?.tied === true ? { tied: true } : {}),
     ...(tiedTo === undefined ? {} : { tiedTo: tiedTo.id }),
   });
   arm(state, request);

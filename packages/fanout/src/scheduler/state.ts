@@ -130,6 +130,8 @@ export interface Request<P, V> extends Timed {
   /** The servers that failed these points, and the views that said that they are not theirs. */
   tried: readonly Server<P, V>[];
   banned: readonly V[];
+  /** How many free re-sends its points had because views have moved them. */
+  readonly moves: number;
   /** It tries a suspect again, and holds a token in case it fails. */
   trial: boolean;
   holdsToken: boolean;
@@ -145,6 +147,10 @@ export interface Waiting<P, V> extends Timed {
   readonly attempt: number;
   readonly tried: readonly Server<P, V>[];
   readonly banned: readonly V[];
+  /** The last failure was "not-mine", so that the re-send is free where the views have moved the points. */
+  readonly refusal: Refusal<P, V> | undefined;
+  /** How many free re-sends they had because views have moved them. */
+  readonly moves: number;
   /** The last failure was "unreachable", so that the re-send may be free. */
   readonly unreachable: boolean;
   /** How many readings of the views have not helped. */
@@ -158,6 +164,11 @@ export interface Waiting<P, V> extends Timed {
   /** Whether it stands in lines, and how often it came back to them. */
   inLine: boolean;
   returns: number;
+}
+
+/** A server said that points are not its own: which one, and what the views said then. */
+export interface Refusal<P, V> extends Pick<Call<P, V>, "located" | "servers"> {
+  readonly server: Server<P, V>;
 }
 
 /** What one call has waiting for one server, first come, first served. Entries that have gone elsewhere are not `inLine`. */

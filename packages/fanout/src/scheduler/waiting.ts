@@ -10,13 +10,24 @@ import { type Call, type Line, nobody, type SchedulerState, type Waiting } from 
 
 /** How soon what waits for room is looked at again although none was made: other servers may be well again by then. Doubles up to 32 times that. */
 const relookMs = 1000;
+/** How often the points of a request may be sent again for free because views have moved them. */
+const mostMoves = 2;
 
 /** What is known of points that wait. */
 export type WaitingFor<P, V> = Pick<Waiting<P, V>, "call" | "ranks"> &
   Partial<
     Pick<
       Waiting<P, V>,
-      "attempt" | "tried" | "banned" | "unreachable" | "readings" | "readFirst" | "notBeforeMs" | "returns"
+      | "attempt"
+      | "tried"
+      | "banned"
+      | "refusal"
+      | "moves"
+      | "unreachable"
+      | "readings"
+      | "readFirst"
+      | "notBeforeMs"
+      | "returns"
     >
   >;
 
@@ -29,6 +40,8 @@ export function wait<P, V>(wanted: WaitingFor<P, V>): Waiting<P, V> {
     attempt: 0,
     tried: nobody,
     banned: nobody,
+    refusal: undefined,
+    moves: 0,
     unreachable: false,
     readings: 0,
     reading: 0,
@@ -85,11 +98,13 @@ export function carryOut<P, V>(
   const free = isRetry && waiting.unreachable && waiting.attempt === 1 && peersAnswer(state, waiting);
   for (const assignment of assignments) {
     if (assignment.full !== undefined) standInLine(state, waiting, assignment.ranks, assignment.full);
-    else if (isRetry && !free && !take(state.budget)) refuse(state, call, assignment);
-    else {
-      if (!isRetry) refill(state.budget);
+    else if (!isRetry) {
+      refill(state.budget);
       send(state, assignment, waiting);
-    }
+    } else if (free) send(state, assignment, waiting);
+    else if (isMoved(waiting, assignment)) send(state, { ...assignment, moved: true }, waiting);
+    else if (take(state.budget)) send(state, assignment, waiting);
+    else refuse(state, call, assignment);
   }
   if (uncovered.length > 0) waitForViews(state, waiting, uncovered);
 }
@@ -125,6 +140,30 @@ function peersAnswer<P, V>(state: SchedulerState<P, V>, { call, ranks, tried }: 
   let answering = 0;
   for (const server of peers) if (state.nowMs - server.answeredAtMs <= recentMs) answering++;
   return answering > 0 && answering * 2 >= peers.size;
+}
+
+/**
+ * Whether the points have moved since a server said that they are not its own: the views do not give it these points any more, or give them
+ * to the one that is asked now, which did not have them. Such a re-send is no second try but the first one at the right place, so it is
+ * free. Not without end, or views that name another wrong server each time would multiply the load.
+ */
+function isMoved<P, V>(
+  { call, refusal, moves }: Waiting<P, V>,
+  { server, ranks }: Assignment<P, V>,
+): boolean {
+  if (refusal === undefined || moves >= mostMoves) return false;
+  return !servesAny(call, refusal.server, ranks) || !servesAny(refusal, server, ranks);
+}
+
+/** Whether the views give the server one of the points. */
+function servesAny<P, V>(
+  { located, servers }: Pick<Call<P, V>, "located" | "servers">,
+  server: Server<P, V>,
+  ranks: Uint32Array,
+): boolean {
+  return servers.some(
+    (other, view) => other === server && servesOne(ranks, located.first[view]!, located.end[view]!),
+  );
 }
 
 function servesOne(ranks: Uint32Array, first: number, end: number): boolean {
@@ -179,10 +218,12 @@ function carriedOver<P, V>({
   attempt,
   tried,
   banned,
+  refusal,
+  moves,
   unreachable,
   readings,
 }: Waiting<P, V>): Omit<WaitingFor<P, V>, "ranks"> {
-  return { call, attempt, tried, banned, unreachable, readings };
+  return { call, attempt, tried, banned, refusal, moves, unreachable, readings };
 }
 
 function standInLine<P, V>(

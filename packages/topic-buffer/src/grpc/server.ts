@@ -23,7 +23,10 @@ export interface BufferServer extends AsyncDisposable {
   readonly port: number;
   /** `HOST:PORT` as bound. */
   readonly address: string;
-  /** From now on calls go to the buffer, and the server is healthy. */
+  /**
+   * From now on calls go to the buffer, and `grpc.health.v1` says how it is: SERVING as long as it has a session of the store,
+   * NOT_SERVING from when it begins to close, or waits for a new session.
+   */
   serve(buffer: BufferNode): void;
   /** Lets calls that are under way end for up to `graceMs` (default 2,000), then cuts them off. Close the buffer first: that ends its streams. */
   close(options?: { readonly graceMs?: number }): Promise<void>;
@@ -61,14 +64,18 @@ export async function createBufferServer(options: BufferServerOptions): Promise<
       else resolve(bound);
     });
   });
+  let unlisten = (): void => {};
   const serve = (next: BufferNode): void => {
+    unlisten();
     buffer = next;
-    setHealth(true);
+    unlisten = next.listen((state) => setHealth(state === "serving"));
+    setHealth(next.status().state === "serving");
   };
   if (options.buffer) serve(options.buffer);
   let closing: Promise<void> | undefined;
   const close = ({ graceMs = 2_000 }: { readonly graceMs?: number } = {}): Promise<void> => {
     closing ??= new Promise((resolve) => {
+      unlisten();
       setHealth(false);
       const cancel = clock.setTimer(graceMs, () => server.forceShutdown());
       server.tryShutdown(() => {

@@ -22,7 +22,7 @@ export interface TopicStats {
   readonly segments: readonly SegmentStats[];
   /** Messages in all segments whose servers answered. */
   readonly messages: number;
-  /** Addresses of buffers that were asked and did not answer in time. */
+  /** Addresses of buffers that did not answer in time, or were not asked because they are known not to answer. */
   readonly silent: readonly string[];
 }
 
@@ -45,9 +45,12 @@ export async function describeTopic(
   await Promise.all(
     [...addresses].map(async (address) => {
       try {
-        for (const status of await context.connections.to(address).describe(name, { signal })) {
-          statuses.set(segmentName(status.segment), status);
-        }
+        const answer = await context.connections.ask(
+          address,
+          (buffer, callOptions) => buffer.describe(name, callOptions),
+          { signal },
+        );
+        for (const status of answer) statuses.set(segmentName(status.segment), status);
       } catch {
         options.signal?.throwIfAborted();
         silent.push(address);

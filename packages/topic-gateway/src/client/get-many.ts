@@ -99,6 +99,8 @@ class Search {
   readonly #fromTime: bigint;
   readonly #deadlineMs: number;
   readonly #stopped = new AbortController();
+  /** What the search stops with when its time is over. */
+  readonly #overdue = new TopicError("unavailable", "nobody answered for the key in time");
   readonly #uncut: () => void;
   readonly #running = new Set<Promise<void>>();
   readonly #answers: KeyAnswer[] = [];
@@ -115,7 +117,7 @@ class Search {
     this.#fromTime = fromTime;
     const { clock } = context.runtime;
     this.#deadlineMs = clock.monotonicMs() + timeoutMs;
-    this.#uncut = clock.setTimer(timeoutMs, () => this.stop(notInTime()));
+    this.#uncut = clock.setTimer(timeoutMs, () => this.stop(this.#overdue));
   }
 
   start(keys: readonly string[]): void {
@@ -152,13 +154,28 @@ class Search {
   }
 
   #fail(search: KeySearch, cause: unknown): void {
-    const error =
-      cause instanceof TopicError && cause.code !== "closed"
-        ? cause
-        : new TopicError("unavailable", `nobody could tell of the key ${JSON.stringify(search.key)}`, {
-            cause,
-          });
-    this.#settle({ key: search.key, error });
+    const { key } = search;
+    if (cause === this.#overdue) this.#settle({ key, error: this.#late(search) });
+    else if (isAnswer(cause)) this.#settle({ key, error: cause });
+    else {
+      const message = `nobody could tell of the key ${JSON.stringify(key)}`;
+      this.#settle({ key, error: new TopicError("unavailable", message, { cause }) });
+    }
+  }
+
+  /** Names who should have answered. */
+  #late(search: KeySearch, cause?: unknown): TopicError {
+    const { cache, connections } = this.#context;
+    const topic = cache.state.topic(this.#name);
+    const address = topic && search.next(topic)?.server?.address;
+    if (address === undefined) return new TopicError("unavailable", this.#overdue.message, { cause });
+    const unwell = connections.unwell(address);
+    const why = unwell === undefined ? "" : `: it is ${unwell}`;
+    return new TopicError(
+      "unavailable",
+      `the buffer at ${address}, which has the key, did not answer in time${why}`,
+      { cause },
+    );
   }
 
   #run(task: () => Promise<void>): void {
@@ -225,10 +242,8 @@ class Search {
       for (const { offset, causes } of call.failures) {
         open.delete(offset);
         const cause = causes.at(-1)?.error;
-        this.#fail(
-          searchAt(offset),
-          cause instanceof TopicError && cause.code !== "closed" ? cause : notInTime(cause),
-        );
+        const search = searchAt(offset);
+        this.#fail(search, isAnswer(cause) ? cause : this.#late(search, cause));
       }
     } catch (error) {
       for (const offset of open) this.#fail(searchAt(offset), error);
@@ -250,6 +265,8 @@ class Search {
     }
     const lost = (): TopicError => new TopicError("not-owner", `${address} has the segment no more`);
     if (segment.server?.address !== address) throw lost();
+    // Nobody else has it, so the key waits until the buffer answers again, or another one has taken the segment over.
+    const buffer = connections.toAsk(address);
     const topic = cache.state.topic(this.#name);
     const keys = offsets.map((offset) => searchAt(offset).key);
     const served = offsets.map((offset) =>
@@ -262,14 +279,18 @@ class Search {
     const unlisten = cache.listen(() => {
       if (segment.server?.address !== address) moved.abort(lost());
     });
+    const options = { fromTime: this.#fromTime, signal: AbortSignal.any([signal, moved.signal]) };
     try {
-      const options = { fromTime: this.#fromTime, signal: AbortSignal.any([signal, moved.signal]) };
-      for await (const { index, found } of connections.to(address).getMany(this.#name, keys, options)) {
+      for await (const { index, found } of buffer.getMany(this.#name, keys, options)) {
         const offset = offsets[index];
         if (offset === undefined)
           throw new TopicError("unavailable", `${address} answered for a key that nobody asked for`);
         yield { offset, value: { address, served: served[index] ?? [], found: toFound(found) } };
       }
+      connections.report(address);
+    } catch (error) {
+      if (!options.signal.aborted) connections.report(address, { error });
+      throw error;
     } finally {
       unlisten();
     }
@@ -382,6 +403,7 @@ function toFound(message: FoundMessage | undefined): Found | undefined {
   return { segment: message.segment, frame };
 }
 
-function notInTime(cause?: unknown): TopicError {
-  return new TopicError("unavailable", "nobody answered for the key in time", { cause });
+/** Whether an error is worth telling as it is. */
+function isAnswer(error: unknown): error is TopicError {
+  return error instanceof TopicError && error.code !== "closed";
 }

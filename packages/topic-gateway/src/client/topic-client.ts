@@ -2,6 +2,7 @@ import type { Coord } from "@x/coord";
 import { TopicError } from "../errors.js";
 import { grpcBuffers } from "../grpc/connect-buffer.js";
 import type { ConnectBuffer } from "../protocol/buffer-api.js";
+import type { BufferHealth } from "../protocol/buffer-health.js";
 import { decodeBody, type Headers, type MessageBody } from "../protocol/message.js";
 import { formatMessageId, ticksOfMs } from "../protocol/message-id.js";
 import { parseTopicName } from "../protocol/names.js";
@@ -27,6 +28,8 @@ export interface TopicClientOptions {
   readonly coord: Coord;
   /** How buffers are reached. Default: gRPC without encryption, `grpcBuffers()`. */
   readonly connect?: ConnectBuffer;
+  /** Who knows which buffers do not answer: they are not asked, but named at once. Default: nobody, so that each is asked and waited for. */
+  readonly health?: BufferHealth;
   /** Where old segments are read that no buffer serves any more. Without one, a subscription stops in front of them. */
   readonly archive?: SegmentArchive;
   readonly appendRetry?: AppendRetry;
@@ -96,9 +99,9 @@ export class TopicClient implements AsyncDisposable {
   /** Resolves when the topics are known. @throws CoordError */
   static async open(options: TopicClientOptions & { readonly signal?: AbortSignal }): Promise<TopicClient> {
     const { coord, connect = grpcBuffers(), runtime = systemRuntime, onEvent = () => {}, signal } = options;
-    const { archive } = options;
+    const { archive, health } = options;
     const cache = await StateCache.open(coord, { clock: runtime.clock, ...(signal && { signal }) });
-    const connections = new Connections(connect, cache);
+    const connections = new Connections(connect, { cache, health });
     const fanout = fanoutOverBuffers(runtime);
     return new TopicClient(
       { coord, cache, connections, fanout, archive, runtime, emit: onEvent },
@@ -174,7 +177,8 @@ export class TopicClient implements AsyncDisposable {
   }
 
   /**
-   * Counts the topic's messages, segment by segment. A buffer that does not answer within `timeoutMs` (default 1,000) is named.
+   * Counts the topic's messages, segment by segment. A buffer that does not answer within `timeoutMs` (default 1,000) is named, and
+   * so is one that is known not to, at once.
    * @throws TopicError "topic-not-found"
    */
   async describe(

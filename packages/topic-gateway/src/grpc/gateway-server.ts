@@ -35,6 +35,8 @@ export async function openGatewayServer(options: GatewayServerOptions): Promise<
     services: ["ntail.streams.v1.GatewayService"],
     protoFiles: ["ntail/streams/v1/service.proto"],
   });
+  // A client whose watch of the records has ended is of no more use, nor is its server.
+  void client.ended.then(() => serving.set(false));
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentials, (error, bound) => {
       if (error)

@@ -163,9 +163,13 @@ async function openPositions(
   }
   const positions: Record<string, number> = {};
   const asking = [...byAddress].map(async ([address, names]) => {
-    const connection = context.connections.to(address);
     const statuses = await attempts.ask(
-      (options) => connection.describe(topic?.name as string, options),
+      (options) =>
+        context.connections.ask(
+          address,
+          (buffer, callOptions) => buffer.describe(topic?.name as string, callOptions),
+          options,
+        ),
       DESCRIBE_MS,
     );
     const found = new Map(statuses.map((one) => [segmentName(one.segment), one.durableSequence]));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { openEmbeddedCoord } from "@x/coord/embedded";
 import { type BufferNode, openBuffer } from "../../../topic-buffer/src/index.js";
 import { openLocalArchive, openLocalSegmentLog } from "../../../topic-buffer/src/local.js";
-import { TopicClient } from "../../src/client.js";
+import { type BufferHealth, TopicClient } from "../../src/client.js";
 import { type BufferConnection, TopicError } from "../../src/protocol.js";
 
 export interface LocalSystem extends AsyncDisposable {
@@ -14,7 +14,9 @@ export interface LocalSystem extends AsyncDisposable {
   /** Of the buffers that can't be reached now. */
   readonly unreachable: Set<string>;
   addBuffer(): Promise<BufferNode>;
-  openClient(options?: { readonly archive?: boolean }): Promise<TopicClient>;
+  /** Questions that came to a buffer: its address, and what was asked. */
+  readonly asked: string[];
+  openClient(options?: { readonly archive?: boolean; readonly health?: BufferHealth }): Promise<TopicClient>;
 }
 
 export async function localSystem(
@@ -27,6 +29,7 @@ export async function localSystem(
   const buffers = new Map<string, BufferNode>();
   const unreachable = new Set<string>();
   const clients: TopicClient[] = [];
+  const asked: string[] = [];
 
   const connect = (address: string): BufferConnection => {
     const buffer = (): BufferNode => {
@@ -42,9 +45,13 @@ export async function localSystem(
         yield* buffer().read(request, callOptions);
       },
       async *getMany(topic, keys, callOptions) {
+        asked.push(`${address} getMany`);
         yield* buffer().getMany(topic, keys, callOptions);
       },
-      describe: async (topic, callOptions) => await buffer().describe(topic, callOptions),
+      async describe(topic, callOptions) {
+        asked.push(`${address} describe`);
+        return await buffer().describe(topic, callOptions);
+      },
       async [Symbol.asyncDispose]() {},
     };
   };
@@ -63,11 +70,12 @@ export async function localSystem(
     buffers.set(address, buffer);
     return buffer;
   };
-  const openClient = async ({ archive: withArchive = true } = {}): Promise<TopicClient> => {
+  const openClient: LocalSystem["openClient"] = async ({ archive: withArchive = true, health } = {}) => {
     const client = await TopicClient.open({
       coord,
       connect,
       ...(withArchive && { archive }),
+      ...(health && { health }),
       appendRetry: { deadlineMs: 10_000 },
     });
     clients.push(client);
@@ -78,6 +86,7 @@ export async function localSystem(
     client: await openClient(),
     buffers,
     unreachable,
+    asked,
     addBuffer,
     openClient,
     async [Symbol.asyncDispose]() {

@@ -7,9 +7,10 @@ import {
 } from "@grpc/grpc-js";
 import type { Clock } from "../clock.js";
 import type { Connection, ConnectionState, Connector } from "../connection.js";
-import { type Endpoint, formatEndpoint } from "../endpoint.js";
+import { type Endpoint, formatEndpoint, isHost } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import { systemClock } from "../system.js";
+import { describe } from "../text.js";
 import { channelCredentials, channelOptions, type GrpcChannelSettings } from "./channel-options.js";
 
 /** What stubs take as `channelOverride`. */
@@ -56,12 +57,12 @@ function openChannel(
   credentials: ChannelCredentials,
   settings: ChannelOptions,
 ): GrpcChannel {
-  // Without the scheme, a host such as `unix` would be one. What has a slash or a control character is no host, but part of a URI.
-  if (!/^[^\s/?#@\p{Cc}]+$/u.test(endpoint.host))
+  if (!isHost(endpoint.host))
     throw new RegistryError(
       "invalid-endpoint",
-      `${JSON.stringify(endpoint.host).slice(0, 128)} is no host: a name, an IPv4 address or an IPv6 address without brackets`,
+      `${describe(endpoint.host)} is no host: a name, an IPv4 address or an IPv6 address without brackets (no path of a socket)`,
     );
+  // Without the scheme, a host such as `unix` would be one.
   return new Channel(`dns:${formatEndpoint(endpoint)}`, credentials, settings);
 }
 

@@ -1,5 +1,6 @@
 import { RegistryError } from "../errors.js";
 import type { Judgement, Probing } from "../registry/contract.js";
+import { describe } from "../text.js";
 
 /** `Probing` with everything filled in and checked. */
 export interface ProbingSettings {
@@ -105,7 +106,7 @@ export function within(value: unknown, byDefault: number, name: string, least: n
   if (typeof value === "number" && value >= least && value <= most) return value;
   throw new RegistryError(
     "invalid-argument",
-    `The option ${name} is ${describeOption(value)}, and must be a number from ${least} to ${most}`,
+    `The option ${name} is ${describe(value)}, and must be a number from ${least} to ${most}`,
   );
 }
 
@@ -113,8 +114,4 @@ function whole(value: unknown, byDefault: number, name: string): number {
   const number = within(value, byDefault, name, 1, 1_000_000);
   if (Number.isInteger(number)) return number;
   throw new RegistryError("invalid-argument", `The option ${name} is ${number}, and must be a whole number`);
-}
-
-function describeOption(value: unknown): string {
-  return typeof value === "number" ? String(value) : `of type ${value === null ? "null" : typeof value}`;
 }

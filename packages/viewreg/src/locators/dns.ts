@@ -3,8 +3,9 @@ import type { Endpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import type { Locator } from "../locator.js";
 import { systemClock, systemRandom } from "../system.js";
+import { describe, oneLine } from "../text.js";
 import { type Answer, DnsLookups } from "./dns-lookups.js";
-import { checkEndpoint, describe, distinct, sameEndpoints } from "./endpoint-set.js";
+import { checkEndpoint, distinct, sameEndpoints } from "./endpoint-set.js";
 import { iterate } from "./iteration.js";
 import { Backoff, pause } from "./pause.js";
 import { systemDnsResolver } from "./system-dns.js";
@@ -208,7 +209,7 @@ function usable(endpoint: Endpoint): Endpoint[] {
 }
 
 function outage(name: string, failures: readonly unknown[]): RegistryError {
-  const causes = failures.map((cause) => (cause instanceof Error ? cause.message : String(cause)));
+  const causes = failures.map((cause) => oneLine(cause));
   return new RegistryError("unavailable", `DNS did not answer for ${describe(name)}: ${causes.join("; ")}`, {
     cause: failures.length === 1 ? failures[0] : new AggregateError(failures),
   });

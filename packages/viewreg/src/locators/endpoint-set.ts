@@ -1,15 +1,12 @@
-import { isIPv4, isIPv6 } from "node:net";
-import { type Endpoint, formatEndpoint, parseEndpoint } from "../endpoint.js";
+import { type Endpoint, formatEndpoint, isHost, parseEndpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
+import { describe } from "../text.js";
 
 /** More than any of these is no list of servers any more but a mistake, or an attack on memory. */
 export const maxEndpoints = 100_000;
 const maxLabels = 64;
 const maxLabelName = 256;
 const maxLabelValue = 4096;
-
-/** A name's characters as resolvers and gRPC targets take them: none that means something in a URL or a list. */
-const hostName = /^[\p{L}\p{N}\p{M}_][\p{L}\p{N}\p{M}_.-]{0,252}$/u;
 
 /**
  * A frozen copy of what somebody says is an endpoint, with no property but its own three. Its labels have no prototype, so that a
@@ -21,7 +18,9 @@ export function checkEndpoint(value: unknown): Endpoint {
     refuse(`an endpoint is { host, port, labels? }, not ${describe(value)}`);
   const { host, port, labels } = value as { host?: unknown; port?: unknown; labels?: unknown };
   if (typeof host !== "string" || !isHost(host))
-    refuse(`a host is a name, an IPv4 address or an IPv6 address without brackets, not ${describe(host)}`);
+    refuse(
+      `a host is a name, an IPv4 address or an IPv6 address without brackets (no path of a socket), not ${describe(host)}`,
+    );
   if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
     refuse(`the port of ${describe(host)} must be a whole number from 1 to 65535, not ${describe(port)}`);
   if (labels === undefined || labels === null) return Object.freeze({ host, port });
@@ -72,13 +71,6 @@ function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<stri
   );
 }
 
-function isHost(host: string): boolean {
-  // A zone ("fe80::1%eth0") means something on one machine only, and HOST:PORT has no place for it.
-  if (host.includes(":")) return isIPv6(host) && !host.includes("%");
-  // What ends in a number is read as an IPv4 address by everything that takes an address or a name.
-  return hostName.test(host) && (!/(^|\.)\d+\.?$/.test(host) || isIPv4(host));
-}
-
 function checkLabels(labels: unknown, host: string): Readonly<Record<string, string>> {
   if (typeof labels !== "object" || labels === null || Array.isArray(labels))
     refuse(`the labels of ${describe(host)} must be an object of strings, not ${describe(labels)}`);
@@ -101,14 +93,4 @@ function checkLabels(labels: unknown, host: string): Readonly<Record<string, str
 
 function refuse(message: string): never {
   throw new RegistryError("invalid-endpoint", message);
-}
-
-/** For a message: short, and never what a hostile value's own code makes of itself. */
-export function describe(value: unknown): string {
-  if (typeof value === "string")
-    return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-  if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean")
-    return String(value);
-  if (value === null) return "null";
-  return Array.isArray(value) ? "an array" : typeof value;
 }

@@ -10,7 +10,8 @@ import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import type { Locator } from "../locator.js";
 import { systemClock } from "../system.js";
-import { describe, maxEndpoints, readEndpoint, sameEndpoints } from "./endpoint-set.js";
+import { describe } from "../text.js";
+import { maxEndpoints, readEndpoint, sameEndpoints } from "./endpoint-set.js";
 import { iterate } from "./iteration.js";
 import { Latest } from "./latest.js";
 

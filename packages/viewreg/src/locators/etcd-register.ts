@@ -3,17 +3,20 @@ import type { Clock } from "../clock.js";
 import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import { systemClock, systemRandom } from "../system.js";
+import { oneLine } from "../text.js";
 import { checkEndpoint } from "./endpoint-set.js";
+import { OwnKey } from "./etcd-own-key.js";
 import { Backoff, pause } from "./pause.js";
 
 /**
  * - `registered`: the key is there, with a lease that is kept alive.
+ * - `restored`: somebody else had deleted the key. It is there again, on the same lease.
  * - `lost`: the lease is over, and the key with it or soon. It is registered again.
  * - `failed`: an attempt to register failed. It is tried again.
  * - `over`: it is not tried again: the store said something that does not pass, or the session was the caller's and is over.
  */
 export interface RegistrationEvent {
-  readonly event: "registered" | "lost" | "failed" | "over";
+  readonly event: "registered" | "restored" | "lost" | "failed" | "over";
   readonly key: string;
   readonly error?: unknown;
 }
@@ -39,7 +42,7 @@ export interface RegisterOptions {
 
 export interface Registration extends AsyncDisposable {
   readonly key: string;
-  /** Whether the key is there, as far as this process can know: its lease is alive. */
+  /** Whether the key is there, as far as this process can know: its lease is alive, and nobody has told of its being deleted. */
   readonly registered: boolean;
   /**
    * Removes the key at once, and stops. Does not fail: where the store can't be reached the key goes with its lease. A key that
@@ -50,7 +53,8 @@ export interface Registration extends AsyncDisposable {
 
 /**
  * Says under a prefix that this server is there, and keeps it said for as long as the process lives: on a lease, again with a new one
- * when that was lost. Resolves when it is registered for the first time; while the store is away it is tried after 100 ms, doubling up
+ * when that was lost, and again when somebody else has deleted the key: after up to 100 ms, longer when it is deleted again and again, up
+ * to 5 s, and not while there is one of another process. Resolves when it is registered for the first time; while the store is away it is tried after 100 ms, doubling up
  * to 5 s.
  * @throws signal.reason, RegistryError "invalid-argument", "invalid-endpoint", or "unavailable" when the store says something that does
  * not pass
@@ -75,9 +79,12 @@ export async function register(options: RegisterOptions): Promise<Registration> 
   return registration;
 }
 
+/** Between attempts. A key that was there for so long is put back as soon as the first time. */
+const longestPauseMs = 5_000;
+
 class LeaseRegistration implements Registration {
   readonly key: string;
-  readonly #value: string;
+  readonly #ownKey: OwnKey;
   readonly #options: RegisterOptions;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
@@ -90,10 +97,14 @@ class LeaseRegistration implements Registration {
   constructor(options: RegisterOptions, endpoint: Endpoint) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#backoff = new Backoff({ firstMs: 100, longestMs: 5_000, random: options.random ?? systemRandom });
+    this.#backoff = new Backoff({
+      firstMs: 100,
+      longestMs: longestPauseMs,
+      random: options.random ?? systemRandom,
+    });
     this.#session = options.session;
     this.key = `${options.prefix}${formatEndpoint(endpoint)}`;
-    this.#value = JSON.stringify(endpoint);
+    this.#ownKey = new OwnKey(options.coord, this.key, JSON.stringify(endpoint));
   }
 
   get registered(): boolean {
@@ -123,17 +134,70 @@ class LeaseRegistration implements Registration {
     try {
       for (;;) {
         const session = this.#session!; // #register has set it
-        await over(session.signal, this.#stop.signal);
+        const error = await this.#guard(session);
         this.#stop.signal.throwIfAborted();
         this.#registered = false;
-        if (this.#options.session !== undefined) return this.#log("over", session.signal.reason);
-        this.#log("lost", session.signal.reason);
-        this.#session = undefined;
+        if (this.#options.session !== undefined) return this.#log("over", error);
+        this.#log("lost", error);
+        await this.#drop(session);
         await this.#register();
       }
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#log("over", error);
     }
+  }
+
+  /** As long as the lease lives: puts the key back. Resolves to why the lease is over; or because of `#stop`. */
+  async #guard(session: Session): Promise<unknown> {
+    const { random = systemRandom } = this.#options;
+    const either = new AbortController();
+    const end = (): void => either.abort(session.signal.reason);
+    const { signal } = either;
+    for (const each of [session.signal, this.#stop.signal]) {
+      if (each.aborted) end();
+      each.addEventListener("abort", end, { once: true });
+    }
+    const backoff = new Backoff({ firstMs: 100, longestMs: longestPauseMs, random });
+    let thereSinceMs = this.#clock.monotonicMs();
+    try {
+      for await (const isThere of this.#ownKey.follow({ clock: this.#clock, signal })) {
+        if (isThere) continue;
+        this.#registered = false;
+        if (this.#clock.monotonicMs() - thereSinceMs >= longestPauseMs) backoff.reset();
+        await this.#restore(session, { backoff, signal });
+        thereSinceMs = this.#clock.monotonicMs();
+      }
+    } catch (error) {
+      if (hasCode(error, "lease-not-found")) return error;
+      // A store that cannot be followed any more says nothing of the lease; its session does.
+      if (!signal.aborted) await aborted(signal);
+    } finally {
+      for (const each of [session.signal, this.#stop.signal]) each.removeEventListener("abort", end);
+    }
+    return session.signal.reason;
+  }
+
+  async #restore(
+    { leaseId }: Session,
+    { backoff, signal }: { readonly backoff: Backoff; readonly signal: AbortSignal },
+  ): Promise<void> {
+    for (;;) {
+      await pause(backoff.next(), { clock: this.#clock, signal });
+      try {
+        const restored = await this.#ownKey.restore(leaseId, signal);
+        this.#registered = true;
+        if (restored) this.#log("restored");
+        return;
+      } catch (error) {
+        if (!hasCode(error, "unavailable")) throw error;
+        this.#log("failed", error);
+      }
+    }
+  }
+
+  async #drop(session: Session): Promise<void> {
+    this.#session = undefined;
+    if (session.isAlive()) await session.close();
   }
 
   /** Until it is done. */
@@ -158,17 +222,11 @@ class LeaseRegistration implements Registration {
   async #put(signal: AbortSignal): Promise<void> {
     const { coord, ttlMs = 10_000 } = this.#options;
     this.#session ??= await openSession(coord, { ttlMs, clock: this.#clock, signal });
-    const { leaseId } = this.#session;
+    const session = this.#session;
     try {
-      await coord.txn(
-        { then: [{ type: "put", key: this.key, value: this.#value, lease: leaseId }] },
-        { signal },
-      );
+      await this.#ownKey.put(session.leaseId, signal);
     } catch (error) {
-      if (hasCode(error, "lease-not-found") && this.#options.session === undefined) {
-        await this.#session?.close();
-        this.#session = undefined;
-      }
+      if (hasCode(error, "lease-not-found") && this.#options.session === undefined) await this.#drop(session);
       throw error;
     }
   }
@@ -180,7 +238,7 @@ class LeaseRegistration implements Registration {
   }
 
   #unavailable(cause: unknown): RegistryError {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = oneLine(cause);
     return new RegistryError("unavailable", `${this.key} can't be registered: ${why}`, { cause });
   }
 
@@ -200,13 +258,7 @@ class LeaseRegistration implements Registration {
     const cancel = this.#clock.setTimer(session.ttlMs, stop);
     signal?.addEventListener("abort", stop, { once: true });
     try {
-      await this.#options.coord.txn(
-        {
-          compare: [{ key: this.key, target: "lease", op: "=", value: session.leaseId }],
-          then: [{ type: "delete", key: this.key }],
-        },
-        { signal: signal?.aborted === true ? signal : giveUp.signal },
-      );
+      await this.#ownKey.remove(session.leaseId, signal?.aborted === true ? signal : giveUp.signal);
     } catch {
       signal?.throwIfAborted();
     } finally {
@@ -220,21 +272,8 @@ class LeaseRegistration implements Registration {
   }
 }
 
-/** Resolves as soon as one of them is aborted. */
-async function over(...signals: readonly AbortSignal[]): Promise<void> {
-  let finish: () => void = () => undefined;
-  const aborted = new Promise<void>((resolve) => {
-    finish = resolve;
-  });
-  for (const signal of signals) {
-    if (signal.aborted) finish();
-    signal.addEventListener("abort", finish, { once: true });
-  }
-  try {
-    await aborted;
-  } finally {
-    for (const signal of signals) signal.removeEventListener("abort", finish);
-  }
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 function hasCode(error: unknown, code: CoordError["code"]): boolean {

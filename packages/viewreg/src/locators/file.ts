@@ -3,7 +3,8 @@ import type { Endpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import type { Locator } from "../locator.js";
 import { systemClock } from "../system.js";
-import { describe, distinct, maxEndpoints, readEndpoint, sameEndpoints } from "./endpoint-set.js";
+import { describe, oneLine } from "../text.js";
+import { distinct, maxEndpoints, readEndpoint, sameEndpoints } from "./endpoint-set.js";
 import { iterate } from "./iteration.js";
 import { pause } from "./pause.js";
 import { systemFileSource } from "./system-file.js";
@@ -143,7 +144,7 @@ async function read({ path, maxBytes, files }: Plan): Promise<readonly Endpoint[
   try {
     bytes = await files.read(path, { maxBytes });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = oneLine(cause);
     throw new RegistryError("unavailable", `the endpoints in ${describe(path)} can't be read: ${why}`, {
       cause,
     });
@@ -173,7 +174,7 @@ function parse(bytes: Uint8Array, path: string): readonly Endpoint[] {
       try {
         return readEndpoint(entry);
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause);
+        const why = oneLine(cause);
         throw new RegistryError("bad-source", `entry ${index} of ${describe(path)} is no endpoint: ${why}`, {
           cause,
         });

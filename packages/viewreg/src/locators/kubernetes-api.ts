@@ -1,5 +1,5 @@
 import { RegistryError } from "../errors.js";
-import { describe } from "./endpoint-set.js";
+import { describe, oneLine } from "../text.js";
 
 export interface KubernetesResponse {
   readonly status: number;
@@ -66,7 +66,7 @@ async function attemptGet(
     });
   } catch (cause) {
     signal.throwIfAborted();
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = oneLine(cause);
     throw new RegistryError("unavailable", `the Kubernetes API can't be reached: ${why}`, { cause });
   }
 }

@@ -3,7 +3,8 @@ import type { Endpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import type { Locator } from "../locator.js";
 import { systemClock, systemRandom } from "../system.js";
-import { describe, distinct, maxEndpoints, sameEndpoints } from "./endpoint-set.js";
+import { describe, oneLine } from "../text.js";
+import { distinct, maxEndpoints, sameEndpoints } from "./endpoint-set.js";
 import { iterate } from "./iteration.js";
 import {
   type ApiOptions,
@@ -226,7 +227,7 @@ class Follower {
     } catch (cause) {
       signal.throwIfAborted();
       if (cause instanceof RegistryError) throw cause;
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = oneLine(cause);
       throw new RegistryError("unavailable", `the Kubernetes API broke off: ${why}`, { cause });
     }
   }

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
-import { checkEndpoint, describe } from "./endpoint-set.js";
+import { describe } from "../text.js";
+import { checkEndpoint } from "./endpoint-set.js";
 
 export interface SliceRules {
   /** A port's name or number. Undefined: the only one there is. */

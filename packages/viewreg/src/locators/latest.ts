@@ -15,10 +15,6 @@ export class Latest<T> {
     return this.#version;
   }
 
-  get value(): T | undefined {
-    return this.#value;
-  }
-
   /** Does nothing after the end. */
   set(value: T): void {
     if (this.#end !== undefined) return;
@@ -76,31 +72,5 @@ export class Latest<T> {
 
   #wakeAll(): void {
     for (const wake of this.#wake) wake();
-  }
-}
-
-/**
- * Reads a source as fast as it tells, and passes on the latest only. To be run by `iterate`, whose signal ends the source too;
- * finishes after the source has.
- */
-export async function* coalesce<T>(
-  source: AsyncIterable<T>,
-  signal: AbortSignal,
-): AsyncGenerator<T, void, undefined> {
-  const latest = new Latest<T>();
-  const pumping = pump(source, latest);
-  try {
-    yield* latest.read({ signal });
-  } finally {
-    await pumping;
-  }
-}
-
-async function pump<T>(source: AsyncIterable<T>, into: Latest<T>): Promise<void> {
-  try {
-    for await (const value of source) into.set(value);
-    into.end();
-  } catch (error) {
-    into.fail(error);
   }
 }

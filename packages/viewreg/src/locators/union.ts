@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { Endpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
 import type { Locator } from "../locator.js";
+import { oneLine } from "../text.js";
 import { distinct, sameEndpoints } from "./endpoint-set.js";
 import { iterate } from "./iteration.js";
 import { keepLocating, type RetryOptions } from "./keep-locating.js";
@@ -75,9 +76,7 @@ async function* join(
 
 function allFailed(sources: readonly Locator[], errors: ReadonlyMap<number, unknown>): RegistryError {
   const causes = sources.map((_, index) => errors.get(index));
-  const each = causes.map(
-    (cause, index) => `source ${index}: ${cause instanceof Error ? cause.message : String(cause)}`,
-  );
+  const each = causes.map((cause, index) => `source ${index}: ${oneLine(cause)}`);
   return new RegistryError("unavailable", `no source knows any endpoints (${each.join("; ")})`, {
     cause: new AggregateError(causes),
   });

@@ -118,8 +118,10 @@ export interface Judgement {
 
 /**
  * - `located`: the locator's set has changed; `count` endpoints. `locator-failed`: once per outage.
- * - `added`, `removed`: an endpoint. `connect-failed`: the connector threw, so there is no view of it; tried again.
+ * - `added`, `removed`: an endpoint. `connect-failed`: the connector threw, so there is no view of it; tried again. `close-failed`: a connection
+ *   threw when it was closed.
  * - `healthy`, `unhealthy`: a view, with what speaks against it in `reason`.
+ * - `disconnected`: a connection could not be made, or broke. Once until it is ready. That is all of a server that speaks something else.
  * - `probe-failed`, `listen-failed`: once per server and kind of failure (`reason`), until that changes. `no-health-service`: see `grpcHealth`.
  * - `damped`, `ejected`: a server.
  * - `panic`, `panic-over`: `count` servers are used that are not well.
@@ -130,6 +132,8 @@ export type RegistryEventName =
   | "added"
   | "removed"
   | "connect-failed"
+  | "close-failed"
+  | "disconnected"
   | "healthy"
   | "unhealthy"
   | "probe-failed"
@@ -151,6 +155,9 @@ export interface RegistryEvent {
 /** Gets structured events, for the caller's logger. What it throws is ignored. */
 export type RegistryLog = (event: RegistryEvent) => void;
 
+/** Of the events `locator-failed`, `probe-failed`, `connect-failed` and `close-failed`, `disconnected`, and `listen-failed`. */
+export type ProblemKind = "locator" | "probe" | "connector" | "connection" | "listen";
+
 /** The part of a metrics library that is used; prom-client's Counter, Gauge and Histogram fit. What they throw is ignored. */
 export interface RegistryMetrics {
   readonly probes?: { inc(labels: { readonly outcome: "ok" | "bad" | "silent" }, by?: number): void };
@@ -160,10 +167,8 @@ export interface RegistryMetrics {
   };
   /** How long answers took, good and bad ones. */
   readonly probeSeconds?: { observe(value: number): void };
-  /** Whoever breaks his contract: a locator that throws, a probe that says nonsense, a connector that throws, a stream that ends with an error. */
-  readonly errors?: {
-    inc(labels: { readonly kind: "locator" | "probe" | "connector" | "listen" }, by?: number): void;
-  };
+  /** What went wrong, once for each event that is logged of it: `outcome` of `probes` counts each probe, this each outage. */
+  readonly errors?: { inc(labels: { readonly kind: ProblemKind }, by?: number): void };
 }
 
 export interface RegistryOptions<V extends ServerInfo, C, F extends string = string, X = unknown> {

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Connector } from "../connection.js";
+import type { Connection, Connector } from "../connection.js";
 import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import type { ServerInfo } from "../probe.js";
+import { oneLine } from "../text.js";
 import { type Agenda, Task } from "./agenda.js";
 import { Server, type ServerHost } from "./server.js";
 import type { ServerSet } from "./server-set.js";
-import { oneLine, type Telemetry } from "./telemetry.js";
+import type { Telemetry } from "./telemetry.js";
 
 /** How long after the connector threw the endpoint is tried again. */
 const retryMs = 5_000;
@@ -23,6 +24,7 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
   readonly #agenda: Agenda;
   readonly #telemetry: Telemetry;
   readonly #drainMs: number;
+  readonly #onDrained: () => void;
   readonly #servers: Map<string, Server<V, C>> = new Map();
   readonly #draining: Map<string, Draining<V, C>> = new Map();
   readonly #refused: Map<string, { readonly endpoint: Endpoint; readonly error: unknown }> = new Map();
@@ -33,6 +35,8 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
     readonly host: ServerHost<V, C>;
     readonly connector: Connector<C>;
     readonly drainMs: number;
+    /** A server that was removed is closed. */
+    readonly onDrained: () => void;
   }) {
     this.#set = options.set;
     this.#host = options.host;
@@ -40,6 +44,7 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
     this.#agenda = options.host.agenda;
     this.#telemetry = options.host.telemetry;
     this.#drainMs = options.drainMs;
+    this.#onDrained = options.onDrained;
   }
 
   get drainingCount(): number {
@@ -84,9 +89,9 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
       this.#servers.delete(key);
       server.deactivate();
       this.#set.remove(server);
-      this.#close(server);
+      this.#close(key, server);
     }
-    for (const { server } of this.#draining.values()) this.#close(server);
+    for (const [key, { server }] of this.#draining) this.#close(key, server);
     this.#draining.clear();
     this.#refused.clear();
   }
@@ -112,16 +117,24 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
   }
 
   #connect(key: string, endpoint: Endpoint): Server<V, C> | undefined {
+    let connection: Connection<C> | undefined;
     try {
-      const server = new Server(endpoint, this.#connector.connect(endpoint), this.#host);
+      connection = this.#connector.connect(endpoint);
+      const server = new Server(endpoint, connection, this.#host);
       this.#refused.delete(key);
       return server;
     } catch (error) {
+      // It may be only its `listen` that threw.
+      if (connection !== undefined) this.#close(key, connection);
       const known = this.#refused.has(key);
       this.#refused.set(key, { endpoint, error });
-      this.#telemetry.metric(({ errors }) => errors?.inc({ kind: "connector" }));
       if (!known)
-        this.#telemetry.log({ event: "connect-failed", endpoint: key, reason: oneLine(error), error });
+        this.#telemetry.problem("connector", {
+          event: "connect-failed",
+          endpoint: key,
+          reason: oneLine(error),
+          error,
+        });
       this.#agenda.setBy(this.#retryTask, this.#agenda.nowMs() + retryMs);
       return undefined;
     }
@@ -138,18 +151,23 @@ export class Endpoints<V extends ServerInfo, C, F extends string, X> {
     this.#telemetry.log({ event: "removed", endpoint: key });
     const task = new Task(() => {
       this.#draining.delete(key);
-      this.#close(server);
+      this.#close(key, server);
+      this.#onDrained();
     });
     this.#draining.set(key, { server, task });
     this.#agenda.set(task, this.#agenda.nowMs() + this.#drainMs);
   }
 
-  #close(server: Server<V, C>): void {
+  #close(endpoint: string, what: { close(): void }): void {
     try {
-      server.close();
+      what.close();
     } catch (error) {
-      this.#telemetry.metric(({ errors }) => errors?.inc({ kind: "connector" }));
-      this.#telemetry.log({ event: "connect-failed", endpoint: server.key, reason: "close", error });
+      this.#telemetry.problem("connector", {
+        event: "close-failed",
+        endpoint,
+        reason: oneLine(error),
+        error,
+      });
     }
   }
 }

@@ -1,6 +1,6 @@
 import { RegistryError } from "../errors.js";
-import { describe } from "../locators/endpoint-set.js";
 import type { Listen, ServerInfo } from "../probe.js";
+import { describe, oneLine } from "../text.js";
 import type { Server, ServerHost } from "./server.js";
 
 /** Follows what a server says unasked, until it ends, the signal is aborted, or it says what makes no sense. Never rejects. */
@@ -18,13 +18,18 @@ export async function listenTo<V extends ServerInfo, C>(
           "bad-answer",
           `a server says "serving" or "not-serving", not ${describe(word)}`,
         );
+      server.hearingProblems.clear();
       server.apply({ type: "heard", word, atMs: host.agenda.nowMs() });
     }
   } catch (error) {
     if (signal.aborted) return;
-    host.telemetry.metric(({ errors }) => errors?.inc({ kind: "listen" }));
     if (server.hearingProblems.add("listen-failed", error))
-      host.telemetry.log({ event: "listen-failed", endpoint: server.key, error });
+      host.telemetry.problem("listen", {
+        event: "listen-failed",
+        endpoint: server.key,
+        reason: oneLine(error),
+        error,
+      });
   }
   // Nobody tells any more whether it still holds.
   if (!signal.aborted) server.apply({ type: "heard", word: "nothing", atMs: host.agenda.nowMs() });

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Range, type Space, SpaceError, spaceOf } from "@x/space";
 import { RegistryError } from "../errors.js";
-import { describe } from "../locators/endpoint-set.js";
 import type { ServerInfo } from "../probe.js";
+import { describe } from "../text.js";
 
 /** What a probe has said, checked. */
 export interface Known<V extends ServerInfo> {

@@ -4,6 +4,7 @@ import { RegistryError } from "../errors.js";
 import type { Locator } from "../locator.js";
 import { checkEndpoints } from "../locators/endpoint-set.js";
 import { Backoff, pause } from "../locators/pause.js";
+import { oneLine } from "../text.js";
 import { Problems } from "./problems.js";
 import type { Telemetry } from "./telemetry.js";
 
@@ -79,9 +80,8 @@ export class Locating {
   #failed(error: unknown): void {
     if (this.#leaving.signal.aborted) return;
     this.#failures++;
-    const { telemetry } = this.#options;
-    telemetry.metric(({ errors }) => errors?.inc({ kind: "locator" }));
     // An outage is one kind, however its errors differ.
-    if (this.#problems.add("outage", error)) telemetry.log({ event: "locator-failed", error });
+    if (this.#problems.add("outage", error))
+      this.#options.telemetry.problem("locator", { event: "locator-failed", reason: oneLine(error), error });
   }
 }

@@ -6,8 +6,8 @@ import {
   resolveProbing,
   within,
 } from "../judgement/settings.js";
-import { describe } from "../locators/endpoint-set.js";
 import type { ServerInfo } from "../probe.js";
+import { describe } from "../text.js";
 import type { RegistryOptions } from "./contract.js";
 
 /** What of the options is numbers, checked and filled in. */

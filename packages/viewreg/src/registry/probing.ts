@@ -72,7 +72,6 @@ export class Probing<V extends ServerInfo, C> {
     try {
       known = this.#host.check(this.#server, info);
     } catch (error) {
-      this.#host.telemetry.metric(({ errors }) => errors?.inc({ kind: "probe" }));
       this.#settle(flight, { type: "bad", kind: "nonsense", error });
       return;
     }
@@ -115,13 +114,15 @@ export class Probing<V extends ServerInfo, C> {
     error.name = "TimeoutError";
     this.#failed("silent", error);
     flight.controller.abort(error);
+    // The time at which it would be silent was planned after its last answer; fewer servers may mean an earlier one by now.
+    this.#server.apply({ type: "time", atMs: this.#host.agenda.nowMs() });
     this.#plan();
   }
 
   #failed(kind: string, error: unknown): void {
     if (!this.#server.problems.add(kind, error)) return;
     const { key: endpoint } = this.#server;
-    this.#host.telemetry.log({ event: "probe-failed", endpoint, reason: kind, error });
+    this.#host.telemetry.problem("probe", { event: "probe-failed", endpoint, reason: kind, error });
   }
 
   #land(): Flight | undefined {

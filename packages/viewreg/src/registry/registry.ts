@@ -101,7 +101,13 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
       learned: (server) => set.learned(server),
       retired: (server) => this.#count(server, undefined),
     };
-    this.#endpoints = new Endpoints({ set, host, connector, drainMs });
+    this.#endpoints = new Endpoints({
+      set,
+      host,
+      connector,
+      drainMs,
+      onDrained: () => this.#measure(telemetry),
+    });
     this.#locating = new Locating({
       locator: options.locator,
       telemetry,
@@ -137,6 +143,12 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
   /** All servers that the locator has, in no particular order. The array is the caller's. */
   allViews(): (RegistryView<V, C, F> & X)[] {
     return this.#set.list.map((server) => this.#set.viewOf(server));
+  }
+
+  /** The server with this host and port; undefined when the locator has none. O(1). */
+  find(endpoint: Endpoint): (RegistryView<V, C, F> & X) | undefined {
+    const server = this.#endpoints.find(endpoint);
+    return server && this.#set.viewOf(server);
   }
 
   /** Those that are well and have all of these features, in no particular order. The array is the caller's. O(healthy ones). */

@@ -2,9 +2,9 @@ import type { Range, Space } from "@x/space";
 import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import { reasonsOf } from "../judgement/standing.js";
 import type { ServerInfo } from "../probe.js";
+import { oneLine } from "../text.js";
 import type { ServerJudgement } from "./contract.js";
 import type { Server } from "./server.js";
-import { oneLine } from "./telemetry.js";
 
 /** What the dump is made of. */
 export interface Report<V extends ServerInfo, C> {

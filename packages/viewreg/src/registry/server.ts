@@ -74,6 +74,7 @@ export class Server<V extends ServerInfo, C> implements ViewedServer<C> {
   readonly #judgeTask: Task = new Task(() => this.apply({ type: "time", atMs: this.#host.agenda.nowMs() }));
   readonly #unlisten: () => void;
   #hearing: AbortController | undefined;
+  #toldDisconnected = false;
 
   constructor(endpoint: Endpoint, connection: Connection<C>, host: ServerHost<V, C>) {
     this.key = formatEndpoint(endpoint);
@@ -152,6 +153,9 @@ export class Server<V extends ServerInfo, C> implements ViewedServer<C> {
     const wasReady: boolean = this.state.connection === "ready";
     this.apply({ type: "connection", state, atMs: this.#host.agenda.nowMs() });
     if (wasReady) this.#stopAsking();
+    if (state === "failed" && !this.#toldDisconnected)
+      this.#host.telemetry.problem("connection", { event: "disconnected", endpoint: this.key });
+    this.#toldDisconnected = state === "failed" || (this.#toldDisconnected && !isReady(state));
     if (isReady(state)) this.#startAsking();
     else this.reconnected = true;
   }

@@ -1,4 +1,4 @@
-import type { RegistryEvent, RegistryLog, RegistryMetrics } from "./contract.js";
+import type { ProblemKind, RegistryEvent, RegistryLog, RegistryMetrics } from "./contract.js";
 
 /** The caller's log and metrics, whose errors are not ours. */
 export class Telemetry {
@@ -18,6 +18,12 @@ export class Telemetry {
     }
   }
 
+  /** What somebody does wrong, or what goes wrong: told once, and counted as often as it is told. */
+  problem(kind: ProblemKind, event: RegistryEvent): void {
+    this.metric(({ errors }) => errors?.inc({ kind }));
+    this.log(event);
+  }
+
   metric(write: (metrics: RegistryMetrics) => void): void {
     try {
       write(this.#metrics);
@@ -25,19 +31,4 @@ export class Telemetry {
       // As above.
     }
   }
-}
-
-/** One line of readable text, however it came here. */
-export function oneLine(value: unknown, longest = 200): string {
-  let text: string;
-  try {
-    text = value instanceof Error ? value.message : String(value);
-  } catch {
-    text = "(an error that cannot be shown)";
-  }
-  const line = text
-    .slice(0, longest + 1)
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")
-    .trim();
-  return line.length > longest || text.length > longest ? `${line.slice(0, longest)}...` : line;
 }

@@ -1,11 +1,10 @@
 import type { Endpoint } from "../endpoint.js";
 import { formatEndpoint } from "../endpoint.js";
 import { RegistryError } from "../errors.js";
-import { describe } from "../locators/endpoint-set.js";
 import type { ServerInfo } from "../probe.js";
+import { describe, oneLine } from "../text.js";
 import type { RegistryView, Serves } from "./contract.js";
 import type { Known } from "./known.js";
-import { oneLine } from "./telemetry.js";
 
 export type Outcome = "ok" | "failed" | "timeout";
 

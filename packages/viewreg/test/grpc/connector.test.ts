@@ -194,7 +194,17 @@ describe("a connection over gRPC", () => {
     expect(connect(80, {}, "::1").channel.getTarget()).toBe("dns:[::1]:80");
   });
 
-  it.each(["", "a/b", "a b", "a?b", "user@host", "a\nb", "//authority/a"])("refuses %j as a host", (host) => {
+  it.each([
+    "/run/kv.sock",
+    "unix:/run/kv.sock",
+    "",
+    "a/b",
+    "a b",
+    "a?b",
+    "user@host",
+    "a\nb",
+    "//authority/a",
+  ])("refuses %j as a host", (host) => {
     expect(() => connect(80, {}, host)).toThrow(expect.objectContaining({ code: "invalid-endpoint" }));
   });
 });

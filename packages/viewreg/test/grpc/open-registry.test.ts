@@ -7,6 +7,7 @@ import {
 } from "../../src/gen/grpc/health/v1/health.js";
 import { CarouselClient } from "../../src/gen/rpc/views.js";
 import { defineFeatures, openGrpcRegistry } from "../../src/grpc/index.js";
+import type { RegistryEvent } from "../../src/index.js";
 import { staticLocator } from "../../src/locators/static.js";
 import { Health, insecure, listen, onEnd } from "./servers.js";
 
@@ -74,19 +75,26 @@ describe("a registry of gRPC servers", () => {
     expect(events.filter((event) => event === "no-health-service")).toHaveLength(1);
   });
 
-  it("shows endpoints that are not gRPC as unwell, beside one that is, and goes on", async () => {
-    const rude = createTcpServer((socket) =>
-      socket.on("error", () => {}).end("HTTP/1.1 400 Bad Request\r\n\r\n"),
-    );
+  it("shows endpoints that are not gRPC as unwell, logs and counts them once, and goes on with one that is", async () => {
+    let tries = 0;
+    const rude = createTcpServer((socket) => {
+      tries++;
+      socket.on("error", () => {}).end("HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
     await new Promise<void>((resolve) => rude.listen(0, "127.0.0.1", resolve));
     onEnd(() => rude.close());
     const failing = new Health();
     failing.failCheck = { code: status.INTERNAL, details: "no idea" };
     const broken = await listen(failing.addTo(new Server()));
     const well = await serving();
+    const { port } = rude.address() as AddressInfo;
+    const events: RegistryEvent[] = [];
+    const counted: string[] = [];
     const registry = openGrpcRegistry({
-      locator: at(well, (rude.address() as AddressInfo).port, broken),
+      locator: at(well, port, broken),
       credentials: insecure,
+      log: (event) => events.push(event),
+      metrics: { errors: { inc: ({ kind }) => counted.push(kind) } },
       ...fast,
     });
     onEnd(() => void registry[Symbol.asyncDispose]());
@@ -94,5 +102,12 @@ describe("a registry of gRPC servers", () => {
     await vi.waitFor(() => expect(registry.dump()).toContain("no idea"));
     expect(registry.allViews()).toHaveLength(3);
     expect(registry.healthyViews().map(({ endpoint }) => endpoint.port)).toEqual([well]);
+    // It is connected to again and again meanwhile, and asked again and again.
+    await vi.waitFor(() => expect(tries).toBeGreaterThan(2));
+    const about = (wanted: number) => events.filter(({ endpoint }) => endpoint === `127.0.0.1:${wanted}`);
+    expect(about(port).map(({ event }) => event)).toEqual(["added", "disconnected"]);
+    expect(about(broken).map(({ event }) => event)).toEqual(["added", "probe-failed"]);
+    expect(counted.sort()).toEqual(["connection", "probe"]);
+    expect(registry.dump()).toContain(`127.0.0.1:${port} unhealthy; disconnected; never answered`);
   });
 });

@@ -75,6 +75,25 @@ describe.skipIf(!requireServer("etcd"))("servers on real etcd", { timeout: 60_00
     expect([reader.error, registration.registered]).toEqual([undefined, true]);
   });
 
+  it("are put back when somebody else deletes their key", async () => {
+    await using reader = new Reader(etcdLocator({ coord, prefix }));
+    const events: string[] = [];
+    await using registration = await register({
+      coord,
+      prefix,
+      endpoint: at("10.0.0.1", 9000),
+      log: ({ event }) => events.push(event),
+    });
+    await until(() => reader.last === "10.0.0.1:9000");
+    const lease = async () => (await coord.get({ prefix })).kvs[0]?.lease;
+    const before = await lease();
+    await coord.txn({ then: [{ type: "delete", key: registration.key }] });
+    await until(() => events.includes("restored"));
+    await until(() => reader.last === "10.0.0.1:9000");
+    expect(reader.told.slice(-3)).toEqual(["10.0.0.1:9000", "", "10.0.0.1:9000"]);
+    expect([await lease(), registration.registered]).toEqual([before, true]);
+  });
+
   it("come back by themselves when their lease was lost with etcd's being away", async () => {
     await using reader = new Reader(etcdLocator({ coord, prefix }));
     const lost: string[] = [];

@@ -239,6 +239,81 @@ describe("a registration", () => {
     expect(await keys()).toEqual([]);
   });
 
+  it("is put back on its lease when somebody else deletes it, less and less soon when that goes on", async () => {
+    await using reader = new Reader(locator());
+    const registration = await registering();
+    await settled();
+    const [before] = (await store.get({ prefix })).kvs;
+    const pauses: number[] = [];
+    for (let time = 1; time <= 8; time++) {
+      await remove("10.0.0.7:9000");
+      await settled();
+      expect([await keys(), registration.registered]).toEqual([[], false]);
+      const startMs = clock.monotonicMs();
+      while ((await keys()).length === 0) await clock.advance(50);
+      pauses.push(clock.monotonicMs() - startMs);
+    }
+    expect(pauses).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    const [after] = (await store.get({ prefix })).kvs;
+    expect(after).toMatchObject({ value: before?.value, lease: before?.lease });
+    expect(registration.registered).toBe(true);
+    expect(reader.last).toBe("10.0.0.7:9000");
+    expect(told()).toEqual(["registered", ...Array.from({ length: 8 }, () => "restored")]);
+
+    // It was there for long enough since.
+    await clock.advance(5000);
+    await remove("10.0.0.7:9000");
+    await clock.advance(100);
+    expect(await keys()).toEqual([registration.key]);
+    await registration.close();
+    await clock.advance(60_000);
+    expect(await keys()).toEqual([]);
+    expect(clock.timers).toBe(1);
+  });
+
+  it("is put back when it was deleted while the store was away, also behind a compaction", async () => {
+    const registration = await registering();
+    await settled();
+    for (const method of ["get", "watch", "clusterId", "txn"] as const)
+      flaky.trouble.set(method, unavailable);
+    await remove("10.0.0.7:9000");
+    for (let index = 0; index < 100; index++) await put("other", `b:${index + 1}`);
+    await clock.advance(5000);
+    flaky.trouble.delete("watch");
+    flaky.trouble.delete("get");
+    flaky.trouble.delete("clusterId");
+    await clock.advance(5000);
+    expect(registration.registered).toBe(false);
+    expect(told()).toContain("failed");
+    flaky.trouble.clear();
+    await clock.advance(5000);
+    expect(await keys()).toEqual([registration.key, `${prefix}other`]);
+    expect(registration.registered).toBe(true);
+    await registration.close();
+  });
+
+  it("does not put back what another process has registered anew, and does when that one has left", async () => {
+    const old = await registering({ endpoint: at("10.0.0.7", 9000, { v: "old" }) });
+    const fresh = await registering({ endpoint: at("10.0.0.7", 9000, { v: "new" }) });
+    await clock.advance(10_000);
+    const value = async () => new TextDecoder().decode((await store.get({ prefix })).kvs[0]?.value);
+    expect(await value()).toContain("new");
+    await fresh.close();
+    await clock.advance(100);
+    expect(await value()).toContain("old");
+    await old.close();
+    expect(await keys()).toEqual([]);
+  });
+
+  it("goes on with its lease when the key cannot be followed any more", async () => {
+    flaky.trouble.set("watch", new CoordError("history-lost", "another cluster"));
+    const registration = await registering();
+    await clock.advance(3 * ttlMs);
+    expect([await keys(), registration.registered]).toEqual([[registration.key], true]);
+    await registration.close();
+    expect(await keys()).toEqual([]);
+  });
+
   it("waits for a store that is away, more and more patiently, and registers when it is back", async () => {
     flaky.trouble.set("grantLease", unavailable);
     const registration = registering();
@@ -320,6 +395,13 @@ describe("a registration", () => {
     expect((await store.get({ prefix })).kvs[0]?.lease).toBe(session.leaseId);
     await registration.close();
     expect([await keys(), session.isAlive()]).toEqual([[], true]);
+
+    const deleted = await registering({ session });
+    await settled();
+    await remove("10.0.0.7:9000");
+    await clock.advance(100);
+    expect((await store.get({ prefix })).kvs[0]?.lease).toBe(session.leaseId);
+    await deleted.close();
 
     const second = await registering({ session });
     await put("10.0.0.7:9000", "taken:1");

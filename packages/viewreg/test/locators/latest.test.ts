@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { iterate } from "../../src/locators/iteration.js";
-import { coalesce, Latest } from "../../src/locators/latest.js";
+import { Latest } from "../../src/locators/latest.js";
 import { errorOf, settled } from "./support.js";
 
 const never = new AbortController().signal;
@@ -151,24 +151,5 @@ describe("an iteration", () => {
       for await (const value of values) got.push(value);
       expect(got).toEqual([1, 2, 3]);
     }
-  });
-});
-
-describe("coalescing a source", () => {
-  it("reads it ahead of the reader, who gets the latest, then how it ended", async () => {
-    let taken = 0;
-    async function* source(): AsyncGenerator<number> {
-      for (let value = 1; value <= 100; value++) {
-        taken = value;
-        yield value;
-      }
-      throw new Error("the source broke");
-    }
-    const reader = iterator(iterate(never, (signal) => coalesce(source(), signal)));
-    expect((await reader.next()).value).toBe(1);
-    await settled();
-    expect(taken).toBe(100);
-    expect((await reader.next()).value).toBe(100);
-    expect(await errorOf(reader.next())).toEqual(new Error("the source broke"));
   });
 });

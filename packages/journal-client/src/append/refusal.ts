@@ -1,0 +1,99 @@
+import { isJournalError, JournalError, type StatusErrorCode } from "../errors.js";
+import type { LabelSelector, LabelSet } from "../protocol/label.js";
+import type { AppendRequest } from "../protocol/requests.js";
+import type { AppendResponse } from "../protocol/responses.js";
+
+/** The broker's refusal of an append as an error, or undefined when it said OK. */
+export function appendRefusal(request: AppendRequest, response: AppendResponse): JournalError | undefined {
+  const { journal } = request;
+  const { status } = response;
+  if (status === "OK") return undefined;
+  const code = status.toLowerCase().replaceAll("_", "-") as StatusErrorCode; // The codes are the statuses, spelt so.
+  let why: string;
+  switch (status) {
+    case "REGISTER_MISMATCH":
+      why = `its registers are ${printLabels(response.registers)}, and the request asks for ${printSelector(request.checkRegisters)}`;
+      break;
+    case "FRAGMENT_STORE_UNHEALTHY":
+      why = `its fragment store is not healthy: ${response.storeHealthError || "the broker does not say why"}`;
+      break;
+    case "WRONG_APPEND_OFFSET":
+      why = `its write head is not at the offset asked for, ${request.offset ?? 0n}`;
+      break;
+    case "INDEX_HAS_GREATER_OFFSET":
+      why = "its fragments reach further than its brokers know; an operator has to reset the write head";
+      break;
+    case "JOURNAL_NOT_FOUND":
+      why = "there is no such journal";
+      break;
+    case "SUSPENDED":
+      why = `it is suspended, and the request says ${request.suspend ?? "SUSPEND_RESUME"}`;
+      break;
+    case "NOT_ALLOWED":
+      why = "that is not allowed, by its flags or to this client";
+      break;
+    default:
+      why = `the broker answered ${status}`;
+  }
+  return new JournalError(code, `could not append to ${journal}: ${why}`, { journal });
+}
+
+/** Whether the request fences: then a refusal is for its sender to see, and a second try is his to decide. */
+export function isFenced(request: AppendRequest): boolean {
+  return (request.offset ?? 0n) !== 0n || request.checkRegisters !== undefined;
+}
+
+/** Answers by which the brokers only say that they do not know yet who serves the journal. */
+const ROUTING: ReadonlySet<string> = new Set([
+  "not-journal-primary-broker",
+  "no-journal-primary-broker",
+  "insufficient-journal-brokers",
+]);
+
+const GRPC_UNAVAILABLE = 14;
+
+/** What a one-shot append tries again. */
+export function isPassing(error: unknown): boolean {
+  if (!isJournalError(error)) return false;
+  return error.code === "transport" ? error.grpcCode === GRPC_UNAVAILABLE : ROUTING.has(error.code);
+}
+
+/** What no later try can mend, so that an append service gives up. All else it tries again. */
+const FINAL: ReadonlySet<string> = new Set([
+  "fragment-store-unhealthy",
+  "index-has-greater-offset",
+  "journal-not-found",
+  "not-allowed",
+  "register-mismatch",
+  "wrong-append-offset",
+  "invalid-argument",
+  "closed",
+]);
+
+export function isFinal(error: unknown, request: AppendRequest): boolean {
+  if (!isJournalError(error)) return false;
+  // Who asks not to resume a suspended journal asks to be told.
+  if (error.code === "suspended") return (request.suspend ?? "SUSPEND_RESUME") !== "SUSPEND_RESUME";
+  return FINAL.has(error.code);
+}
+
+/** A failure behind which the append may stand in the journal all the same. */
+export function unknownOutcome(error: unknown, journal: string): unknown {
+  if (!isJournalError(error, "transport") && !isJournalError(error, "invalid-response")) return error;
+  return new JournalError(
+    error.code,
+    `whether the append to ${journal} was committed is not known: ${error.message}`,
+    { cause: error, journal, ...(error.grpcCode === undefined ? {} : { grpcCode: error.grpcCode }) },
+  );
+}
+
+function printLabels(labels: LabelSet | undefined, none = "empty"): string {
+  if (labels === undefined || labels.length === 0) return none;
+  return labels.map(({ name, value, prefix }) => `${name}=${value}${prefix ? "*" : ""}`).join(",");
+}
+
+function printSelector(selector: LabelSelector | undefined): string {
+  if (selector === undefined) return "any";
+  const exclude = printLabels(selector.exclude, "");
+  return `${printLabels(selector.include, "any")}${exclude === "" ? "" : ` without ${exclude}`}`;
+}

@@ -1,0 +1,112 @@
+import type { RoutedJournalClient } from "../client/routed-journal-client.js";
+import { isJournalError, type JournalError } from "../errors.js";
+import { getJournal } from "../list/list-journals.js";
+import type { JournalSpec } from "../protocol/journal-spec.js";
+import type { ReadRequest } from "../protocol/requests.js";
+import { BufferedReader } from "../read/buffered-reader.js";
+import { RetryReader, type RetryReaderOptions } from "../read/retry-reader.js";
+import { type Framing, framingOf } from "./framing.js";
+import { contentTypeLabel, labelValue } from "./mapping.js";
+import type { Envelope, MessageIterator, MessageType } from "./message.js";
+import type { ProducerId } from "./producer.js";
+import { parseUuid, type UuidParts } from "./uuid.js";
+
+export interface ReadMessagesOptions<M> extends Omit<RetryReaderOptions, "onOffsetJump"> {
+  readonly type: MessageType<M>;
+  /** The one for the journal's content type is used. */
+  readonly framings: readonly Framing<M>[];
+  /** Told when bytes of the journal are gone; reading goes on behind them. */
+  readonly onOffsetJump?: (from: bigint, to: bigint) => void;
+  /**
+   * Told of bytes that are no message; reading goes on behind them. Without it the iteration ends with that error, and a further `next` goes on.
+   */
+  readonly onBadMessage?: (error: JournalError, at: { readonly begin: bigint; readonly end: bigint }) => void;
+}
+
+interface OpenedJournal<M> {
+  readonly spec: JournalSpec;
+  readonly framing: Framing<M>;
+}
+
+const noUuid: UuidParts = { producer: "000000000000" as ProducerId, clock: 0n, flags: 0 };
+
+/** The messages of a journal as they were written: duplicates, open and rolled-back transactions, and acknowledgements among them. */
+export class ReadUncommitted<M> implements MessageIterator<M>, AsyncIterable<Envelope<M>> {
+  readonly reader: RetryReader;
+  readonly #client: RoutedJournalClient;
+  readonly #options: ReadMessagesOptions<M>;
+  readonly #buffered: BufferedReader;
+  #journal: OpenedJournal<M> | undefined;
+
+  /** Nothing is sent before the first `next`. @throws JournalError "invalid-argument" */
+  constructor(client: RoutedJournalClient, request: ReadRequest, options: ReadMessagesOptions<M>) {
+    const { type, framings, onOffsetJump, onBadMessage, ...reading } = options;
+    this.#client = client;
+    this.#options = options;
+    this.reader = new RetryReader(client, request, reading);
+    this.#buffered = new BufferedReader(this.reader);
+  }
+
+  /** Where the next message begins. */
+  get offset(): bigint {
+    return this.reader.adjustedOffset(this.#buffered);
+  }
+
+  /**
+   * Undefined when the request's end is reached.
+   * @throws JournalError "bad-message" (the next call goes on behind it), "invalid-argument" without a framing for the journal, "unexpected-eof" when the
+   * request ends in the middle of a message, and what RetryReader throws
+   */
+  async next(): Promise<Envelope<M> | undefined> {
+    this.#journal ??= await this.#open();
+    const { spec, framing } = this.#journal;
+    for (;;) {
+      const begin = this.offset;
+      try {
+        const message = await framing.decode(this.#buffered);
+        if (message === undefined) return undefined;
+        return { journal: spec, begin, end: this.offset, message, uuid: this.#uuidOf(message) };
+      } catch (error) {
+        if (isJournalError(error, "offset-jump")) {
+          this.#buffered.reset(); // the beginning of a message whose rest is gone
+          this.#options.onOffsetJump?.(begin, this.offset);
+        } else if (isJournalError(error, "bad-message") && this.#options.onBadMessage !== undefined) {
+          this.#options.onBadMessage(error, { begin, end: this.offset });
+        } else {
+          throw error;
+        }
+      }
+    }
+  }
+
+  #uuidOf(message: M): UuidParts {
+    const uuid = this.#options.type.getUuid(message);
+    return uuid === undefined ? noUuid : parseUuid(uuid);
+  }
+
+  async #open(): Promise<OpenedJournal<M>> {
+    const { signal, framings } = this.#options;
+    const name = this.reader.journal;
+    const spec = await getJournal(this.#client, name, { signal });
+    const framing = framingOf(framings, labelValue(spec.labels, contentTypeLabel), name);
+    // With the `;meta` of the request, which tells two readers of one journal apart.
+    return { spec: { ...spec, name }, framing };
+  }
+
+  /** Ends the reading, also one that waits. */
+  close(): void {
+    this.reader.cancel();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Envelope<M>, void, void> {
+    try {
+      for (;;) {
+        const envelope = await this.next();
+        if (envelope === undefined) return;
+        yield envelope;
+      }
+    } finally {
+      this.close();
+    }
+  }
+}
