@@ -75,7 +75,8 @@ function mark(health) {
   if (!health) return { text: "not looked at yet", className: "health" };
   const { healthy, state, reasons, since, answeredAgoMs, lastError } = health;
   const against = reasons.length > 0 ? `${healthy ? "in spite of: " : ""}${reasons.join(", ")}` : "";
-  const answered = answeredAgoMs === null ? "never answered" : `answered ${count.format(answeredAgoMs)} ms ago`;
+  const answered =
+    answeredAgoMs === null ? "never answered" : `answered ${count.format(answeredAgoMs)} ms ago`;
   const title = [`since ${clockTime(since)}`, against, answered, lastError].filter(Boolean).join("; ");
   return { text: state, className: `health ${healthy ? "good" : "bad"}`, title };
 }

@@ -61,7 +61,10 @@ function registryLog(
         out.delete(endpoint);
         break;
       case "panic":
-        write("warn", `nearly all buffers look unwell (${reason}), so ${event.count} of them are used anyway`);
+        write(
+          "warn",
+          `nearly all buffers look unwell (${reason}), so ${event.count} of them are used anyway`,
+        );
         break;
       case "locator-failed":
         write("warn", `the buffers can't be looked up: ${describeError(event.error)}`);

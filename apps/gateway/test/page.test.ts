@@ -84,6 +84,15 @@ describe.skipIf(chromium === undefined)("the page, in a real Chromium", { timeou
     await expect.poll(() => page.locator("#bar > *").count()).toBe(8);
     const buffers = page.locator("#buffers tr");
     expect(await buffers.count()).toBe(3);
+    await expect
+      .poll(() => page.locator("#buffers .health.good").allTextContents())
+      .toEqual(Array(3).fill("healthy"));
+    expect(await page.locator("#buffers .health").first().getAttribute("title")).toMatch(
+      /^since \d\d:\d\d:\d\d; answered [\d,]+ ms ago$/,
+    );
+    expect(await page.locator("#registry").textContent()).toBe(
+      "3 of 3 well. One that stops answering is noticed within 0.8 s.",
+    );
     const holders = await ranges.locator("td:nth-child(2)").allTextContents();
     const ids = await buffers.locator("td:nth-child(1)").allTextContents();
     expect(new Set(holders.map((text) => text.trim()))).toEqual(new Set(ids));

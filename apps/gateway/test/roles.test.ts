@@ -11,6 +11,7 @@ import {
   requireServer,
   startEtcd,
 } from "../../harness/src/servers/index.js";
+import type { Status } from "../src/http/status.js";
 import { Http } from "./support/http.js";
 import { type GatewayProcess, startGatewayProcess } from "./support/process.js";
 
@@ -190,6 +191,66 @@ describe.skipIf(!requireServer("etcd"))(
       expect(Math.max(...prompt)).toBeLessThan(Math.min(...late));
       expect(Math.max(...prompt)).toBeLessThan(1_000);
       await first.process.kill("SIGKILL");
+    });
+
+    it("show in the status that a stopped buffer is unwell, and that it is well again when it goes on", {
+      timeout: 60_000,
+    }, async () => {
+      // Longer than the test: its registration stays.
+      const lease = ["--lease-ttl-ms", "60000"];
+      await using first = await start("buffer", lease);
+      await using second = await start("buffer", lease);
+      await using gateway = await start("gateway");
+      const http = new Http(gateway.url);
+      const status = async (): Promise<Status> => JSON.parse((await http.get("/v1/status")).text);
+      const healthOf = async ({ grpc }: GatewayProcess) =>
+        (await status()).buffers.find(({ address }) => address === grpc)?.health;
+      const soon = { timeout: 5_000, interval: 50 };
+      const bothWell = async () => {
+        const { registry } = await status();
+        return registry.servers === 2 && registry.healthy === 2;
+      };
+      await expect.poll(bothWell, soon).toBe(true);
+      const topic = await http.createTopic("seen");
+      const owners = async () => {
+        const { topics } = await status();
+        const ranges = topics.find(({ name }) => name === topic)?.ranges;
+        return new Set(ranges?.map(({ buffer }) => buffer));
+      };
+      await expect.poll(owners, soon).toEqual(new Set([first.grpc, second.grpc]));
+
+      // The goal is a second, and a test gives five.
+      await first.process.kill("SIGSTOP");
+      await expect.poll(async () => (await healthOf(first))?.healthy, soon).toBe(false);
+      expect(await healthOf(first)).toMatchObject({
+        state: "silent",
+        reasons: expect.arrayContaining(["silent"]),
+      });
+      await expect.poll(async () => (await healthOf(first))?.lastError, soon).toBe("no answer in 500 ms");
+      expect(await healthOf(second)).toMatchObject({ healthy: true, state: "healthy", reasons: [] });
+      expect((await status()).registry).toMatchObject({ servers: 2, healthy: 1, unhealthy: 1, panic: "off" });
+      // Nobody waits for it: to read the status is to ask every buffer but this one.
+      await expect
+        .poll(async () => {
+          const started = performance.now();
+          await status();
+          return performance.now() - started;
+        }, soon)
+        .toBeLessThan(500);
+
+      await first.process.kill("SIGCONT");
+      await expect.poll(async () => (await healthOf(first))?.state, soon).toBe("healthy");
+      expect(await healthOf(first)).toMatchObject({ healthy: true, reasons: [], lastError: null });
+      const log = await gateway.process.log();
+      expect(log).toContain(`the buffer at ${first.grpc} is unwell: silent`);
+      expect(log).toContain(`the buffer at ${first.grpc} is well again`);
+
+      // One that stops as it should is not seen as unwell, but gone.
+      await second.process.kill("SIGTERM");
+      expect(await second.process.exited).toEqual({ code: 0, signal: undefined });
+      await expect
+        .poll(async () => (await status()).buffers.map(({ address }) => address), soon)
+        .toEqual([first.grpc]);
     });
 
     it("stop within 5 s also when etcd is gone", { timeout: 60_000 }, async () => {

@@ -1,15 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   buildGazette,
   buildGoServer,
+  type EtcdCluster,
   type EtcdServer,
   etcdBuild,
   goBuildTimeoutMs,
   requireServer,
   startEtcd,
+  startEtcdCluster,
   startGazette,
 } from "../src/servers/index.js";
 import { isGone } from "./processes.js";
@@ -153,6 +156,18 @@ describe.skipIf(missing)("a real Gazette", { timeout: 120_000 }, () => {
     await gazette.gazctl(["journals", "append", "-l", "name=test/all"], { input: "whole" });
   });
 
+  it("goes on while one member of etcd is gone, its leader too", async () => {
+    await using cluster = await startEtcdCluster();
+    await using gazette = await startGazette({ etcd: cluster, leaseSeconds: 20 });
+    await gazette.createJournal("test/etcd");
+    const leader = await leaderOf(cluster);
+    await leader.kill("SIGKILL");
+    const append = ["journals", "append", "-l", "name=test/etcd"];
+    await vi.waitFor(() => gazette.gazctl(append, { input: "content" }), 20_000);
+    await gazette.brokers[0]?.restart(); // from another member
+    await vi.waitFor(() => gazette.createJournal("test/more"), 20_000);
+  });
+
   it("of two brokers hands journals over when one is asked to leave", async () => {
     await using gazette = await startGazette({ etcd, brokers: 2 });
     await gazette.createJournal({ name: "test/handed", replication: 1 });
@@ -160,5 +175,42 @@ describe.skipIf(missing)("a real Gazette", { timeout: 120_000 }, () => {
     await primary.kill("SIGTERM");
     expect((await primary.exited).code).toBe(0);
     expect(await gazette.primaryOf("test/handed")).not.toBe(primary);
+  });
+});
+
+async function leaderOf(cluster: EtcdCluster): Promise<EtcdServer> {
+  for (const member of cluster.members) {
+    const response = await fetch(`${member.endpoint}/v3/maintenance/status`, { method: "POST", body: "{}" });
+    const status = (await response.json()) as { leader: string; header: { member_id: string } };
+    if (status.leader === status.header.member_id) return member;
+  }
+  throw new Error("etcd has no leader");
+}
+
+describe("on a machine without a C compiler", () => {
+  it("gazette is told to be missing, with what to install", () => {
+    const bin = mkdtempSync(join(tmpdir(), "x-harness-test-"));
+    try {
+      writeFileSync(join(bin, "go"), "");
+      chmodSync(join(bin, "go"), 0o755);
+      const env = { PATH: bin, X_HARNESS_CACHE: bin };
+      const lines: string[] = [];
+      const options = { env, onMissing: (line: string) => lines.push(line) };
+      expect(requireServer("toxiproxy", options)).toBe(true);
+      expect(requireServer("gazette", options)).toBe(false);
+      expect(requireServer("gazette-peer", options)).toBe(false);
+      expect(lines).toEqual([
+        expect.stringMatching(
+          /real gazette: .*install Go 1\..* and a C compiler .*apt-get install gcc libc6-dev/,
+        ),
+        expect.stringMatching(/real gazette-peer: .* C compiler/),
+      ]);
+      expect(() => requireServer("gazette", { env: { ...env, CI: "true" } })).toThrow(
+        /no suite may be skipped/,
+      );
+      expect(requireServer("gazette", { env: { ...env, CC: join(bin, "go") } })).toBe(true);
+    } finally {
+      rmSync(bin, { recursive: true });
+    }
   });
 });

@@ -1,6 +1,7 @@
 import type { ResolvedFanoutOptions } from "./check-options.js";
 import { attempt } from "./describe.js";
 import type { FanoutEvent } from "./events.js";
+import { IdMap } from "./id-map.js";
 import { Queue } from "./queue.js";
 import type { RequestOwner, RequestReport, RunningRequest } from "./request.js";
 import type { SchedulerAction, SchedulerEvent } from "./scheduler/contract.js";
@@ -48,8 +49,8 @@ export class Machine<V> {
   #state: SchedulerState<unknown, V>;
   readonly #events: Queue<Event<V>> = new Queue<Event<V>>();
   #draining = false;
-  #calls = new Map<number, MachineCall<V>>();
-  #requests = new Map<number, CallRequest<V>>();
+  readonly #calls: IdMap<MachineCall<V>> = new IdMap();
+  readonly #requests: IdMap<CallRequest<V>> = new IdMap();
   #alarms = new Set<{ readonly dueMs: number; readonly ring: () => void }>();
   #lastCall = 0;
   #nowMs = Number.NEGATIVE_INFINITY;

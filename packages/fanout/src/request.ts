@@ -42,12 +42,36 @@ class Misbehaviour {
   }
 }
 
+/** What the rpc is told. */
+class RequestContext<V> implements RpcContext<V> {
+  declare readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+  readonly attempt: number;
+  declare tie?: { -readonly [K in keyof Tie<V>]: Tie<V>[K] };
+  readonly #request: { signal(): AbortSignal };
+
+  constructor(request: { signal(): AbortSignal }, timeoutMs: number, attempt: number) {
+    this.#request = request;
+    this.timeoutMs = timeoutMs;
+    this.attempt = attempt;
+    // Its own, so that a copy by `{ ...context }` has it. One function for all, or each context would be of a shape of its own.
+    Object.defineProperty(this, "signal", RequestContext.#signal);
+  }
+
+  static readonly #signal: PropertyDescriptor & ThisType<RequestContext<unknown>> = {
+    enumerable: true,
+    get() {
+      return this.#request.signal();
+    },
+  };
+}
+
 /** One rpc under way: its results are pulled one at a time and reported, and so is its end, unless it was aborted before. */
 export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> {
   readonly id: number;
   readonly view: V;
   readonly offsets: readonly number[];
-  readonly context: Omit<RpcContext<V>, "tie"> & { tie?: { -readonly [K in keyof Tie<V>]: Tie<V>[K] } };
+  readonly context: RequestContext<V>;
   readonly owner: Owner;
   /** Made when it is asked for: many an rpc never does, and a signal costs more than all the rest of a request. */
   #controller: AbortController | undefined;
@@ -83,14 +107,7 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
     this.view = view;
     // The rpc and the reader get the same array, so neither may change it.
     this.offsets = Object.freeze(offsets);
-    const signal = (): AbortSignal => this.#signal();
-    this.context = {
-      get signal() {
-        return signal();
-      },
-      timeoutMs,
-      attempt,
-    };
+    this.context = new RequestContext(this, timeoutMs, attempt);
   }
 
   /** Calls the rpc. Reports everything later than the caller's turn, or into a queue; never throws. */
@@ -120,7 +137,7 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
     this.proceed();
   }
 
-  #signal(): AbortSignal {
+  signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
       if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);

@@ -306,24 +306,4 @@ describe("a hedge", () => {
     sent[0]?.resolve("still there");
     expect(await ended).toMatchObject({ chunks: [{ result: "still there" }], error: undefined });
   });
-
-  it("that is tied tells both requests of each other, and the one that has begun ends the other", async () => {
-    const { clock, random } = steady();
-    const { sent, rpc } = handAnswered();
-    const ended = drain(call([9], pair, rpc, { clock, random, hedge: { afterMs: 5, tied: true } }));
-    await clock.advance(0);
-    expect(sent[0]?.context.tie).toBeUndefined();
-    await clock.advance(5);
-    const [first, second] = [sent[0]!, sent[1]!];
-    expect(first.context.tie?.view.name).toBe(second.server);
-    expect(second.context.tie?.view.name).toBe(first.server);
-    expect(second.context.tie?.id).toBe(first.context.tie?.id);
-    second.context.tie?.begun();
-    expect(first.context.signal.aborted).toBe(true);
-    expect(second.context.signal.aborted).toBe(false);
-    first.context.tie?.begun();
-    expect(second.context.signal.aborted).toBe(false);
-    second.resolve("begun first");
-    expect((await ended).chunks.map(({ result }) => result)).toEqual(["begun first"]);
-  });
 });

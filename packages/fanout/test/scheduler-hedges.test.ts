@@ -104,6 +104,22 @@ describe("a hedge", () => {
     expect(bench.told).toEqual(["throttled"]);
   });
 
+  it("leaves half of the bucket alone when it goes to a suspect, unless servers answer at the moment", () => {
+    const bench = new Workbench({ budget: { burst: 4, ratio: 0 } });
+    suspect(bench, a);
+    const hedge = (): readonly string[] => {
+      bench.start([1], [a, c], { hedge: { afterMs: 10 } });
+      expect(bench.lastSend.view).toBe(c);
+      bench.pass(10);
+      return bench.told;
+    };
+    expect([hedge(), hedge(), hedge()]).toEqual([["hedge"], ["hedge"], ["hedge"]]);
+    expect(bench.state.budget.tokens).toBe(1);
+    expect(hedge()).toEqual([]);
+    bench.end(bench.lastSend.request);
+    expect(hedge()).toEqual(["hedge"]);
+  });
+
   it("that a suspect answers makes it one of the others again", () => {
     const bench = new Workbench();
     suspect(bench, a);

@@ -14,11 +14,18 @@ function order(a: Uint8Array, b: Uint8Array): -1 | 0 | 1 {
   return a.length < b.length ? -1 : a.length > b.length ? 1 : 0;
 }
 
-/** The first six bytes as a number, which is below 2 ** 48. What is not there counts as zero. */
+const scratch = new Float64Array(1);
+
 function rank(point: Uint8Array): number {
+  writeRankOfBytes(point, scratch, 0);
+  return scratch[0]!;
+}
+
+/** The first six bytes as a number, which is below 2 ** 48. What is not there counts as zero. */
+export function writeRankOfBytes(point: Uint8Array, target: Float64Array, place: number): void {
   let number = 0;
   for (let index = 0; index < 6; index++) number = number * 256 + (index < point.length ? point[index]! : 0);
-  return number;
+  target[place] = number;
 }
 
 const digits: readonly string[] = Array.from({ length: 256 }, (_, byte) =>

@@ -61,6 +61,12 @@ function bisect(starts: readonly bigint[]): (point: bigint) => number {
   };
 }
 
+/** As `Number(point)`, rounded once: the higher half times 2 ** 32 is exact. */
+export function writeRankOfHash(point: bigint, target: Float64Array, index: number): void {
+  scratch[0] = point;
+  target[index] = scratchHalves[high]! * 0x100000000 + scratchHalves[low]!;
+}
+
 /**
  * The unsigned 64-bit integers, as `bigint`: the space of `murmur3Hash64`.
  * Prints `0x` and 16 upper-case hexadecimal digits, reads the same in either case.

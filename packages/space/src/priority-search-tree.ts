@@ -1,5 +1,6 @@
 import { type Bound, infinity, type Range } from "./range.js";
 import type { RangeEntry } from "./range-entry.js";
+import { type RankWriter, rankWriter } from "./rank-writer.js";
 import type { Space } from "./space.js";
 
 /** What the tree keeps. The serial numbers make equal ranges different, so that the order by (start, serial) is strict. */
@@ -58,9 +59,13 @@ export class PrioritySearchTree<P, V> {
   #free = 0;
   #used = 1;
   readonly #path: Int32Array = new Int32Array(deepest);
+  readonly #writeRank: RankWriter<P>;
+  /** The ranks of the limit and of what the ends are after, for each of the visits that are within one another. */
+  #asked: Float64Array = new Float64Array(2);
 
   constructor(space: Space<P>) {
     this.#space = space;
+    this.#writeRank = rankWriter(space);
   }
 
   insert(item: Item<P, V>): void {
@@ -110,12 +115,15 @@ export class PrioritySearchTree<P, V> {
   /**
    * Visits the items with `start < limit`, or `start <= limit` if `inclusive` is 1, and `end > after`, in no particular order.
    * O(log n + k), allocates nothing.
+   *
+   * @param nesting how many visits this one is within, which a visitor has begun
    */
-  visit(limit: Bound<P>, inclusive: 0 | 1, after: P, visitor: Visitor<P, V>): void {
-    const limitRank = rankOf(this.#space, limit);
-    const afterRank = this.#space.rank(after);
+  visit(limit: Bound<P>, inclusive: 0 | 1, after: P, visitor: Visitor<P, V>, nesting: number): void {
+    const ranks = 2 * nesting;
+    this.#writeRanks(limit, after, ranks);
+    const limitRank = this.#asked[ranks]!;
     let node = this.#root;
-    while (node !== 0 && this.#reaches(node, after, afterRank)) {
+    while (node !== 0 && this.#reaches(node, after, ranks)) {
       const item = this.#items[node]!;
       const startRank = this.#numbers[stride * node + 1]!;
       if (
@@ -130,7 +138,7 @@ export class PrioritySearchTree<P, V> {
         (splitRank === limitRank && this.#space.order(this.#splits[node]!, limit) < inclusive)
       ) {
         // What is left of such a split starts early enough.
-        this.#visitAll(this.#links[linkStride * node + left]!, after, afterRank, visitor);
+        this.#visitAll(this.#links[linkStride * node + left]!, after, ranks, visitor);
         node = this.#links[linkStride * node + right]!;
       } else {
         node = this.#links[linkStride * node + left]!;
@@ -139,17 +147,29 @@ export class PrioritySearchTree<P, V> {
   }
 
   /** Visits all items of a subtree with `end > after`: below one that does not reach, none does. */
-  #visitAll(subtree: number, after: P, afterRank: number, visitor: Visitor<P, V>): void {
+  #visitAll(subtree: number, after: P, ranks: number, visitor: Visitor<P, V>): void {
     let node = subtree;
-    while (node !== 0 && this.#reaches(node, after, afterRank)) {
+    while (node !== 0 && this.#reaches(node, after, ranks)) {
       const { entry } = this.#items[node]!;
       visitor(entry.value, entry.range);
-      this.#visitAll(this.#links[linkStride * node + left]!, after, afterRank, visitor);
+      this.#visitAll(this.#links[linkStride * node + left]!, after, ranks, visitor);
       node = this.#links[linkStride * node + right]!;
     }
   }
 
-  #reaches(node: number, after: P, afterRank: number): boolean {
+  #writeRanks(limit: Bound<P>, after: P, ranks: number): void {
+    if (ranks >= this.#asked.length) {
+      const more = new Float64Array(2 * (ranks + 1));
+      more.set(this.#asked);
+      this.#asked = more;
+    }
+    if (limit === infinity) this.#asked[ranks] = Number.POSITIVE_INFINITY;
+    else this.#writeRank(limit, this.#asked, ranks);
+    this.#writeRank(after, this.#asked, ranks + 1);
+  }
+
+  #reaches(node: number, after: P, ranks: number): boolean {
+    const afterRank = this.#asked[ranks + 1]!;
     const endRank = this.#numbers[stride * node]!;
     if (endRank !== afterRank) return endRank > afterRank;
     return this.#space.order(this.#items[node]!.range.to, after) > 0;

@@ -111,11 +111,11 @@ export class RangeIndex<P, V> implements Iterable<RangeEntry<P, V>> {
   }
 
   #visit(limit: Bound<P>, inclusive: 0 | 1, after: P, visitor: Visitor<P, V>): void {
-    this.#visits++;
+    const nesting = this.#visits++;
     try {
-      this.#tree.visit(limit, inclusive, after, visitor);
+      this.#tree.visit(limit, inclusive, after, visitor, nesting);
     } finally {
-      this.#visits--;
+      this.#visits = nesting;
     }
   }
 

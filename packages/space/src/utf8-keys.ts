@@ -55,8 +55,15 @@ function orderByCodePoint(a: string, b: string, index: number): -1 | 0 | 1 {
   return a.length < b.length ? -1 : a.length > b.length ? 1 : 0;
 }
 
-/** The first six bytes as a number, which is below 2 ** 48. What is not there counts as zero. */
+const scratch = new Float64Array(1);
+
 function rank(point: string): number {
+  writeRankOfKey(point, scratch, 0);
+  return scratch[0]!;
+}
+
+/** The first six bytes as a number, which is below 2 ** 48. What is not there counts as zero. */
+export function writeRankOfKey(point: string, target: Float64Array, place: number): void {
   let number = 0;
   let room = 6;
   for (let index = 0; index < point.length && room > 0; index++) {
@@ -75,7 +82,7 @@ function rank(point: string): number {
       byte = 0x80 | ((codePoint >>> (6 * (left - 1))) & 0x3f);
     }
   }
-  return number * 0x100 ** room;
+  target[place] = number * 0x100 ** room;
 }
 
 /** With the flag `u` this matches lone surrogates only. */

@@ -7,6 +7,7 @@ import {
   type FoundMessage,
   type FrameChunk,
   formatSegmentId,
+  type GetManyOptions,
   type HashRange,
   inRange,
   type LaneTarget,
@@ -22,7 +23,7 @@ import {
   sleep,
   TopicError,
 } from "@x/topic-gateway/protocol";
-import { keyHash } from "./entries.js";
+import { findKey } from "./find-key.js";
 import type { HotSegment } from "./hot-segment.js";
 import { type LaneHost, type LaneOwner, publishTo } from "./lanes.js";
 import { type BufferOptions, checkOptions, type NodeContext } from "./options.js";
@@ -30,6 +31,7 @@ import type { OwnerPhase } from "./range-owner.js";
 import { TenureRun } from "./run-tenure.js";
 import { backoffMs } from "./settle.js";
 import { systemRuntime } from "./system.js";
+import type { Tenure } from "./tenure.js";
 
 export interface RangeStatus {
   readonly topic: string;
@@ -68,12 +70,11 @@ export interface BufferNode extends BufferApi, AsyncDisposable {
   status(): BufferStatus;
   /** Calls back when `status().state` has changed, with what it is now. The returned function stops that. */
   listen(listener: (state: BufferStatus["state"]) => void): () => void;
-  /** The newest message of a key with an id time of at least `fromTime`, or undefined. */
-  get(
-    topic: string,
-    key: string,
-    options?: CallOptions & { readonly fromTime?: bigint },
-  ): Promise<FoundMessage | undefined>;
+  /**
+   * The newest message of a key with an id time of at least `fromTime`, or undefined.
+   * @throws TopicError "invalid-key", "not-owner" if nothing at all is served here now
+   */
+  get(topic: string, key: string, options?: GetManyOptions): Promise<FoundMessage | undefined>;
   /** What can be read of a segment now, without waiting for more. @throws TopicError "not-owner" if the segment is not served here */
   poll(request: ReadRequest, options?: CallOptions): Promise<PolledChunk>;
   /**
@@ -287,30 +288,19 @@ class Node implements BufferNode, LaneHost {
     return served;
   }
 
-  async get(
-    topic: string,
-    key: string,
-    { signal, fromTime = 0n }: CallOptions & { readonly fromTime?: bigint } = {},
-  ): Promise<FoundMessage | undefined> {
-    signal?.throwIfAborted();
-    const hash = keyHash(checkKey(key));
-    const segments = this.#run?.tenure.served.ofTopic(parseTopicName(topic)) ?? [];
-    const newestFirst = segments
-      .map(({ hot }) => hot)
-      .filter(({ id }) => inRange(hash, id.range))
-      .sort((a, b) => (a.id.startTime < b.id.startTime ? 1 : -1));
-    for (const segment of newestFirst) {
-      const found = await segment.find(key, signal);
-      if (found) return found.time >= fromTime ? { segment: segment.id, frame: found.frame } : undefined;
-    }
-    return undefined;
+  async get(topic: string, key: string, options: GetManyOptions = {}): Promise<FoundMessage | undefined> {
+    options.signal?.throwIfAborted();
+    checkKey(key);
+    const { served } = await this.#upToDate(topic, options);
+    return await findKey(served, { topic, key }, options);
   }
 
   async *getMany(
     topic: string,
     keys: readonly string[],
-    options: CallOptions & { readonly fromTime?: bigint } = {},
+    options: GetManyOptions = {},
   ): AsyncGenerator<FoundKey, void, undefined> {
+    options.signal?.throwIfAborted();
     if (keys.length > MAX_KEYS) {
       throw new TopicError(
         "invalid-argument",
@@ -319,13 +309,36 @@ class Node implements BufferNode, LaneHost {
     }
     // A bad key fails the request before anything is answered, not in the middle.
     for (const key of keys) checkKey(key);
-    for (const [index, key] of keys.entries()) yield { index, found: await this.get(topic, key, options) };
+    const tenure = await this.#upToDate(topic, options);
+    for (const [index, key] of keys.entries()) {
+      if (tenure !== this.#tenure()) throw this.#holdsNothing();
+      yield { index, found: await findKey(tenure.served, { topic, key }, options) };
+    }
+  }
+
+  /** The tenure of now, when it knows of all that it has to serve. @throws TopicError "not-owner" */
+  async #upToDate(topic: string, { signal, revision = 0n }: GetManyOptions): Promise<Tenure> {
+    const tenure = this.#tenure();
+    if (tenure.cache.state.revision < revision)
+      await tenure.cache.reach(revision, { ...(signal && { signal }) });
+    tenure.served.adoptOurs(parseTopicName(topic));
+    return tenure;
+  }
+
+  #tenure(): Tenure {
+    // That it has nothing would be believed, while what it had may be another's by now.
+    if (!this.#run) throw this.#holdsNothing();
+    return this.#run.tenure;
+  }
+
+  #holdsNothing(): TopicError {
+    return new TopicError("not-owner", `the buffer ${this.id} holds nothing now, or nothing of what it did`);
   }
 
   async describe(topic: string, { signal }: CallOptions = {}): Promise<readonly SegmentStatus[]> {
     signal?.throwIfAborted();
-    const served = this.#run?.tenure.served.ofTopic(parseTopicName(topic)) ?? [];
-    return served.map(({ hot, owned }) => ({
+    const segments = this.#run?.tenure.served.ofTopic(parseTopicName(topic)) ?? [];
+    return segments.map(({ hot, owned }) => ({
       segment: hot.id,
       durableSequence: hot.visible,
       bytes: hot.bytes,

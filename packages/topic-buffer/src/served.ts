@@ -92,6 +92,12 @@ export class ServedSegments {
     return served;
   }
 
+  /** All of a topic that the state says are ours and sealed, though nobody may have told us yet. */
+  adoptOurs(topic: TopicName): void {
+    for (const view of this.#cache.state.topics.get(topic)?.segments.values() ?? [])
+      if (this.isOurs(view)) this.adopt(view);
+  }
+
   ofTopic(topic: string): ServedSegment[] {
     // Only a key of the map, so the brand has nothing to protect here.
     return [...(this.#topics.get(topic as TopicName)?.values() ?? [])];

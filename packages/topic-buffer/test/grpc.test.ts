@@ -22,6 +22,7 @@ import {
   createBufferServer,
   openBuffer,
 } from "../src/index.js";
+import { FaultyCoord } from "./support/faulty-coord.js";
 import { MemoryFiles } from "./support/memory-files.js";
 import { MemoryArchive, MemoryLogDisk, MemoryLogs } from "./support/memory-logs.js";
 import { entriesOf, rangeOfKey, readAll, Sender, topic } from "./support/world.js";
@@ -38,8 +39,12 @@ interface Served extends AsyncDisposable {
 const range = rangeOfKey("k", 16);
 
 /** A buffer with one range, behind a server on loopback. */
-async function serve(): Promise<Served> {
-  const coord = await openEmbeddedCoord({ directory: "/coord", fileSystem: new MemoryFiles() });
+async function serve(
+  options: { readonly coord?: FaultyCoord; readonly logs?: MemoryLogs; readonly leaseTtlMs?: number } = {},
+): Promise<Served> {
+  const coord =
+    options.coord ?? (await openEmbeddedCoord({ directory: "/coord", fileSystem: new MemoryFiles() }));
+  const { logs = new MemoryLogs(new MemoryLogDisk()), leaseTtlMs } = options;
   await coord.txn({ then: [{ type: "put", key: rangeSizeKey(parseTopicName(topic)), value: "16" }] });
   const server = await createBufferServer({ address: "127.0.0.1:0" });
   let tell = (_: BufferEvent & { type: "opened" }): void => {};
@@ -50,7 +55,8 @@ async function serve(): Promise<Served> {
     id: "a",
     address: server.address,
     coord,
-    logs: new MemoryLogs(new MemoryLogDisk()),
+    logs,
+    ...(leaseTtlMs !== undefined && { leaseTtlMs }),
     archive: new MemoryArchive(),
     onEvent: (event) => event.type === "opened" && tell(event),
   });
@@ -245,23 +251,111 @@ describe("a buffer over gRPC", () => {
     await connection[Symbol.asyncDispose]();
     await using served = await serve();
     expect(await health(served.server.address)).toBe(1);
+    for (const service of ["x.topics.v1.BufferService", "ntail.streams.v1.BufferService"])
+      expect(await health(served.server.address, service)).toBe(1);
+  });
+
+  it("says that it does not serve from the moment that it begins to close, before its ranges are handed over", async () => {
+    const logs = new MemoryLogs(new MemoryLogDisk());
+    await using served = await serve({ logs });
+    let seal = (): void => {};
+    const sealing = new Promise<void>((resolve) => {
+      seal = resolve;
+    });
+    logs.hook = () => sealing;
+    const closing = served.node.close();
+    expect(served.node.status().state).toBe("closing");
+    expect(await health(served.server.address)).toBe(2);
+    seal();
+    await closing;
+    expect(await health(served.server.address)).toBe(2);
+  });
+
+  it("says that it does not serve while it has no session, and tells those who watch when it has one again", async () => {
+    await using disk = await openEmbeddedCoord({ directory: "/coord", fileSystem: new MemoryFiles() });
+    const coord = new FaultyCoord(disk);
+    await using served = await serve({ coord, leaseTtlMs: 1_000 });
+    const told: number[] = [];
+    const watching = new AbortController();
+    const watch = watchHealth(served.server.address, {
+      signal: watching.signal,
+      told: (one) => told.push(one),
+    });
+    await expect.poll(() => told).toEqual([1]);
+    coord.partition();
+    await expect.poll(() => told, { timeout: 10_000 }).toEqual([1, 2]);
+    expect(served.node.status().state).toBe("waiting");
+    await expect(
+      served.connection.getMany(topic, ["k"])[Symbol.asyncIterator]().next(),
+    ).rejects.toMatchObject({
+      code: "not-owner",
+    });
+    coord.heal();
+    await expect.poll(() => told, { timeout: 10_000 }).toEqual([1, 2, 1]);
+    watching.abort();
+    await watch;
+  });
+
+  it("answers for many keys when it knows of the records as much as whoever asks", async () => {
+    await using disk = await openEmbeddedCoord({ directory: "/coord", fileSystem: new MemoryFiles() });
+    const coord = new FaultyCoord(disk);
+    await using served = await serve({ coord });
+    let tell = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    coord.onWatch = () => held;
+    const { revision } = await disk.txn({ then: [{ type: "put", key: "/else", value: "1" }] });
+    let answered = false;
+    const answers = served.connection.getMany(topic, ["k"], { revision })[Symbol.asyncIterator]();
+    const answer = answers.next().finally(() => {
+      answered = true;
+    });
+    // What does not name that revision is answered meanwhile.
+    for await (const { found } of served.connection.getMany(topic, ["k"])) expect(found).toBeUndefined();
+    expect(answered).toBe(false);
+    tell();
+    expect((await answer).value).toEqual({ index: 0, found: undefined });
+    await answers.return?.();
   });
 });
 
 /** grpc.health.v1.HealthCheckResponse.ServingStatus of the whole server: 1 serving, 2 not. */
-async function health(address: string): Promise<number> {
+async function health(address: string, service = ""): Promise<number> {
   const client = new Client(address, credentials.createInsecure());
   try {
     return await new Promise<number>((resolve, reject) => {
       client.makeUnaryRequest(
         "/grpc.health.v1.Health/Check",
-        () => Buffer.alloc(0),
+        () => Buffer.concat([Buffer.from([0x0a, service.length]), Buffer.from(service)]),
         (bytes: Buffer) => bytes[1] ?? 0,
         undefined,
         new Metadata(),
         (error, answer) => (error ? reject(error) : resolve(answer ?? 0)),
       );
     });
+  } finally {
+    client.close();
+  }
+}
+
+/** Each status that the server tells, until the signal is aborted. */
+async function watchHealth(
+  address: string,
+  { signal, told }: { readonly signal: AbortSignal; readonly told: (status: number) => void },
+): Promise<void> {
+  const client = new Client(address, credentials.createInsecure());
+  const call = client.makeServerStreamRequest(
+    "/grpc.health.v1.Health/Watch",
+    () => Buffer.alloc(0),
+    (bytes: Buffer) => bytes[1] ?? 0,
+    undefined,
+  );
+  signal.addEventListener("abort", () => call.cancel(), { once: true });
+  try {
+    for await (const status of call as AsyncIterable<number>) told(status);
+  } catch (error) {
+    if (!signal.aborted) throw error;
   } finally {
     client.close();
   }

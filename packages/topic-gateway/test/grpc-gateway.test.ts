@@ -357,6 +357,26 @@ describe("GatewayService over gRPC", { timeout: 30_000 }, () => {
       await expectStatus(check("nope"), status.NOT_FOUND, /./);
     });
 
+    it("says that it does not serve any more when its client is of no more use", async () => {
+      const client = await system.openClient();
+      await using other = await openGatewayServer({ client, address: "127.0.0.1:0" });
+      const caller = new Client(`127.0.0.1:${other.port}`, credentials.createInsecure());
+      clients.push(caller);
+      const check = (): Promise<string> =>
+        new Promise((resolve, reject) => {
+          caller.makeUnaryRequest(
+            "/grpc.health.v1.Health/Check",
+            (request: Buffer) => request,
+            (bytes: Buffer) => bytes.toString("hex"),
+            stringField(1, ""),
+            (error: unknown, answer?: string) => (error ? reject(error) : resolve(answer ?? "")),
+          );
+        });
+      expect(await check()).toBe("0801");
+      await client.close();
+      expect(await check()).toBe("0802");
+    });
+
     it("lists its services by reflection", async () => {
       for (const version of ["v1", "v1alpha"]) {
         const call = rawDuplex(`/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`);

@@ -169,6 +169,19 @@ describe("bytes that a stranger sent as a body", () => {
     });
   }
 
+  it.each([
+    ["-2^53", -(2n ** 53n)],
+    ["2^53", 2n ** 53n],
+    ["the smallest of 64 bits", -(2n ** 63n)],
+    ["the largest of 64 bits", 2n ** 63n - 1n],
+  ])("is refused when its time is no number that can be told from its neighbours: %s", (_what, time) => {
+    const body = encodeBody({ key: "a", data: new Uint8Array(), time: 0 });
+    body.writeBigInt64LE(time, 4);
+    expect(codeOf(() => checkBody(body))).toBe("invalid-argument");
+    body.writeBigInt64LE(time < 0n ? -(2n ** 53n) + 1n : 2n ** 53n - 1n, 4);
+    expect(Number.isSafeInteger(decodeBody(body).time)).toBe(true);
+  });
+
   it("is refused, or can be read whole, whatever it is", () => {
     const mutated = fc
       .tuple(message, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }), fc.nat())

@@ -74,7 +74,10 @@ export function statusReader(sources: StatusSources): () => Promise<Status> {
 }
 
 /** What the page shows: who is there, who has what, and how many messages there are. */
-async function readStatus({ client, buffers: registry, clock }: StatusSources, atMs: number): Promise<Status> {
+async function readStatus(
+  { client, buffers: registry, clock }: StatusSources,
+  atMs: number,
+): Promise<Status> {
   const topics = await Promise.all(
     client.topics.list().map(async ({ name, ranges }): Promise<TopicStatus> => {
       const { messages, segments } = await client.describe(name);

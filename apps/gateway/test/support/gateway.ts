@@ -19,7 +19,10 @@ export interface TestGateway extends AsyncDisposable {
 
 const loopback = { host: "127.0.0.1", port: 0 };
 
-export async function startGateway(directory?: string): Promise<TestGateway> {
+export async function startGateway(
+  options: { readonly directory?: string; readonly buffers?: number } = {},
+): Promise<TestGateway> {
+  const { directory, buffers = 2 } = options;
   const dataDirectory = directory ?? (await mkdtemp(join(tmpdir(), "x-gateway-test-")));
   const errors: string[] = [];
   const log: Log = {
@@ -35,7 +38,7 @@ export async function startGateway(directory?: string): Promise<TestGateway> {
     grpc: loopback,
     dataDirectory,
     etcd: [],
-    buffers: 2,
+    buffers,
     leaseTtlMs: 5_000,
     segmentMaxBytes: 64 * 1024 * 1024,
     segmentMaxAgeMs: 600_000,
@@ -48,7 +51,7 @@ export async function startGateway(directory?: string): Promise<TestGateway> {
     errors,
     async restart() {
       await served.close();
-      return await startGateway(dataDirectory);
+      return await startGateway({ directory: dataDirectory, buffers });
     },
     async [Symbol.asyncDispose]() {
       await served.close();

@@ -1,8 +1,14 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { HarnessError } from "./errors.js";
 import { requestJson, requestText } from "./http.js";
 import { ServerProcess } from "./server.js";
 import type { ServerKind, ServerOptions } from "./server-kind.js";
+
+/** One etcd by its endpoint, or several members: a broker starts from one that runs, and learns the others from it. */
+export type GazetteEtcd =
+  | { readonly endpoint: string }
+  | { readonly members: readonly { readonly endpoint: string; readonly running: boolean }[] };
 
 export interface GazetteBrokerSettings {
   /** The gazette program. */
@@ -10,7 +16,7 @@ export interface GazetteBrokerSettings {
   /** The broker's name in its cluster, four characters or more; with the zone it is its process id. */
   readonly id: string;
   readonly zone: string;
-  readonly etcdEndpoint: string;
+  readonly etcd: GazetteEtcd;
   readonly etcdPrefix: string;
   /** The path of the Unix socket on which it listens; undefined for a port on loopback. */
   readonly socketPath: string | undefined;
@@ -75,7 +81,8 @@ function brokerKind(settings: GazetteBrokerSettings): ServerKind<string> {
     name: "gazette",
     ports: socketPath === undefined ? ["broker"] : [],
     command: async ({ ports, workDir, dataDir }, signal) => {
-      await forgetMember(settings, signal);
+      const etcdEndpoint = etcdEndpointOf(settings.etcd);
+      await forgetMember(etcdEndpoint, settings, signal);
       if (socketPath !== undefined) await rm(socketPath, { force: true }); // a killed broker leaves it, and could not bind
       const flags = {
         "broker.id": settings.id,
@@ -83,7 +90,7 @@ function brokerKind(settings: GazetteBrokerSettings): ServerKind<string> {
         "broker.host": "127.0.0.1", // advertised; there is no flag that keeps it from listening on the other interfaces too
         "broker.port": socketPath === undefined ? String(ports.broker) : `unix://${socketPath}`,
         "broker.file-root": settings.fileRoot,
-        "etcd.address": settings.etcdEndpoint,
+        "etcd.address": etcdEndpoint,
         "etcd.prefix": settings.etcdPrefix,
         "etcd.lease": `${settings.leaseSeconds}s`,
         "log.level": "info",
@@ -121,20 +128,26 @@ function brokerKind(settings: GazetteBrokerSettings): ServerKind<string> {
  * Ends the lease under which a killed broker is still a member: a broker that finds its own name taken waits ten seconds
  * before it looks again. Without an entry, as at the first start and after an orderly end, nothing is done.
  */
-async function forgetMember(settings: GazetteBrokerSettings, signal: AbortSignal | undefined): Promise<void> {
+async function forgetMember(
+  etcd: string,
+  settings: GazetteBrokerSettings,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const key = `${settings.etcdPrefix}/members/${settings.zone}#${settings.id}`;
-  const found = (await requestJson(`${settings.etcdEndpoint}/v3/kv/range`, {
-    post: { key: Buffer.from(key).toString("base64") },
-    timeoutMs: 10_000,
-    signal,
-  })) as { readonly kvs?: readonly { readonly lease?: string }[] };
+  const ask = (path: string, post: unknown): Promise<unknown> =>
+    requestJson(`${etcd}${path}`, { post, timeoutMs: 10_000, signal });
+  const found = (await ask("/v3/kv/range", { key: Buffer.from(key).toString("base64") })) as {
+    readonly kvs?: readonly { readonly lease?: string }[];
+  };
   const lease = found.kvs?.[0]?.lease;
-  if (lease === undefined) return;
-  await requestJson(`${settings.etcdEndpoint}/v3/lease/revoke`, {
-    post: { ID: lease },
-    timeoutMs: 10_000,
-    signal,
-  });
+  if (lease !== undefined) await ask("/v3/lease/revoke", { ID: lease });
+}
+
+function etcdEndpointOf(etcd: GazetteEtcd): string {
+  if ("endpoint" in etcd) return etcd.endpoint;
+  const member = etcd.members.find(({ running }) => running);
+  if (member === undefined) throw new HarnessError("not-ready", "no member of etcd runs: a broker needs one");
+  return member.endpoint;
 }
 
 /** The path of a broker's socket: short, because a socket's path is at most about 100 bytes. */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HarnessError } from "./errors.js";
-import { GazetteBroker, socketPathIn } from "./gazette-broker.js";
+import { GazetteBroker, type GazetteEtcd, socketPathIn } from "./gazette-broker.js";
 import { creation, deletion, type GazetteJournal, type GazetteListing, listing } from "./gazette-journals.js";
 import { type GazetteTokenOptions, gazetteToken } from "./gazette-token.js";
 import { buildGoServer } from "./go-build.js";
@@ -13,8 +13,8 @@ import type { ServerOptions } from "./server-kind.js";
 import { poll } from "./wait.js";
 
 export interface GazetteOptions extends Omit<ServerOptions, "dataDir"> {
-  /** Where the brokers keep what they know; several clusters may share one. 3.5 or newer. */
-  readonly etcd: { readonly endpoint: string };
+  /** Where the brokers keep what they know: an etcd of 3.5 or newer, or a cluster of it. Several clusters of brokers may share one. */
+  readonly etcd: GazetteEtcd;
   /** Default 1. */
   readonly brokers?: number;
   /** The zone of each broker, in turn. Default `["local"]`. */
@@ -95,12 +95,12 @@ export class GazetteCluster implements AsyncDisposable {
   }
 
   /**
-   * Runs `gazctl` with these arguments, against the first broker that runs unless told another.
+   * Runs `gazctl` with these arguments, against the first broker that runs unless told another, or a proxy.
    * @throws HarnessError "request-failed" with what it said, unless `mayFail`
    */
   gazctl(
     args: readonly string[],
-    options: Omit<RunOptions, "args"> & { readonly broker?: GazetteBroker } = {},
+    options: Omit<RunOptions, "args"> & { readonly broker?: { readonly endpoint: string } } = {},
   ): Promise<RunResult> {
     const { broker = this.#running(), ...rest } = options;
     const auth = this.authKeys === undefined ? [] : [`--broker.auth-keys=${this.authKeys}`];
@@ -252,7 +252,7 @@ export async function startGazette(options: GazetteOptions): Promise<GazetteClus
       program: gazette,
       id: `broker-${index}-${token}`,
       zone: zones[index % zones.length] ?? "local",
-      etcdEndpoint: etcd.endpoint,
+      etcd,
       etcdPrefix: `/gazette/${token}`,
       socketPath: options.listen === "unix" ? socketPathIn(folder, index) : undefined,
       fileRoot: root,

@@ -69,6 +69,16 @@ export async function buildGoServer(server: GoServer, options: GoBuildOptions = 
   });
 }
 
+/** Builds several, one after the other: at once they would share the processors, and compile what they have in common twice. */
+export async function buildGoServers(
+  servers: readonly GoServer[],
+  options: GoBuildOptions = {},
+): Promise<readonly string[]> {
+  const programs: string[] = [];
+  for (const server of servers) programs.push(await buildGoServer(server, options));
+  return programs;
+}
+
 /** The server's program in the cache, built from this very module by any Go; undefined if there is none. */
 export function findGoServer(server: GoServer, env: NodeJS.ProcessEnv = process.env): string | undefined {
   const folder = join(cacheFolder(env), "go", server.name);

@@ -23,6 +23,9 @@ export const gazctlBuild: GoServer = {
   cgo: true,
 };
 
+/** Our program on the Go client of the same Gazette: `servers/gazette-peer/main.go` tells what it does. */
+export const gazettePeerBuild: GoServer = { name: "gazette-peer", package: ".", cgo: true };
+
 /** toxiproxy 2.5.0, pinned in `servers/toxiproxy`. */
 export const toxiproxyBuild: GoServer = {
   name: "toxiproxy",
@@ -34,3 +37,14 @@ export const versitygwBuild: GoServer = {
   name: "versitygw",
   package: "github.com/versity/versitygw/cmd/versitygw",
 };
+
+/** All of them, what shares most code in a row: to warm the cache in one go with `buildGoServers`. */
+export const goServers: readonly GoServer[] = [
+  etcdBuild,
+  gazetteBuild,
+  gazctlBuild,
+  gazettePeerBuild,
+  toxiproxyBuild,
+  versitygwBuild,
+  natsBuild,
+];

@@ -2,7 +2,7 @@ import { request } from "node:http";
 
 export interface RequestOptions {
   /** Default GET, and POST with a `post`. */
-  readonly method?: "GET" | "POST" | "DELETE";
+  readonly method?: "GET" | "POST" | "PUT" | "DELETE";
   /** Sent as JSON. */
   readonly post?: unknown;
   readonly headers?: Readonly<Record<string, string>>;

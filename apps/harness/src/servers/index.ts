@@ -13,8 +13,14 @@ export {
   s3Store,
   startGazette,
 } from "./gazette.js";
-export { GazetteBroker } from "./gazette-broker.js";
+export { GazetteBroker, type GazetteEtcd } from "./gazette-broker.js";
 export type { GazetteCodec, GazetteJournal, GazetteListing } from "./gazette-journals.js";
+export {
+  askGazettePeer,
+  type GazettePeerFigures,
+  type GazettePeerOptions,
+  runGazettePeer,
+} from "./gazette-peer.js";
 export {
   type GazetteCapability,
   type GazetteLabel,
@@ -22,11 +28,19 @@ export {
   gazetteCapabilities,
   gazetteToken,
 } from "./gazette-token.js";
-export { buildGoServer, type GoBuildOptions, type GoServer, goBuildTimeoutMs } from "./go-build.js";
+export {
+  buildGoServer,
+  buildGoServers,
+  type GoBuildOptions,
+  type GoServer,
+  goBuildTimeoutMs,
+} from "./go-build.js";
 export {
   etcdBuild,
   gazctlBuild,
   gazetteBuild,
+  gazettePeerBuild,
+  goServers,
   natsBuild,
   toxiproxyBuild,
   versitygwBuild,
@@ -37,6 +51,7 @@ export { type PortPicker, pickPorts } from "./ports.js";
 export { type RedisOptions, RedisServer, startRedis } from "./redis.js";
 export { type RequireOptions, requireServer, type ServerName } from "./require.js";
 export { type RunOptions, type RunResult, runProgram } from "./run-program.js";
+export { presign, type S3Credentials } from "./s3-sign.js";
 export { ServerProcess } from "./server.js";
 export type {
   ControlSignal,
@@ -48,3 +63,12 @@ export type {
   TestScope,
 } from "./server-kind.js";
 export { type Exit, type Supervised, type SuperviseOptions, supervise } from "./supervise.js";
+export {
+  type Toxic,
+  type ToxicAttributes,
+  type ToxicOptions,
+  ToxicProxy,
+  type ToxicStream,
+} from "./toxic-proxy.js";
+export { type ProxyOptions, startToxiproxy, type ToxiproxyOptions, ToxiproxyServer } from "./toxiproxy.js";
+export { startVersitygw, type VersitygwOptions, VersitygwServer } from "./versitygw.js";

@@ -5,13 +5,14 @@ import {
   etcdBuild,
   gazctlBuild,
   gazetteBuild,
+  gazettePeerBuild,
   natsBuild,
   toxiproxyBuild,
   versitygwBuild,
 } from "./go-servers.js";
 import { howToGetRedis } from "./redis.js";
 
-export type ServerName = "etcd" | "gazette" | "nats" | "redis" | "toxiproxy" | "versitygw";
+export type ServerName = "etcd" | "gazette" | "gazette-peer" | "nats" | "redis" | "toxiproxy" | "versitygw";
 
 export interface RequireOptions {
   /** Where `PATH`, `CI` and the cache folder are read. Default: `process.env`. */
@@ -45,6 +46,8 @@ function adviceFor(name: ServerName, env: NodeJS.ProcessEnv): string | undefined
       return goAdvice(etcdBuild, env);
     case "gazette":
       return goAdvice(gazetteBuild, env) ?? goAdvice(gazctlBuild, env);
+    case "gazette-peer":
+      return goAdvice(gazettePeerBuild, env);
     case "toxiproxy":
       return goAdvice(toxiproxyBuild, env);
     case "versitygw":

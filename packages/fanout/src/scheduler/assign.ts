@@ -148,7 +148,7 @@ class Tiers<P, V> {
     if (banned.length > 0 && banned.includes(located.views[view]!)) return never;
     const full = server.inFlight >= this.#most;
     const failedBefore = tried.length > 0 && tried.includes(server);
-    if (kind === "hedge" && (full || failedBefore)) return never;
+    if (kind === "hedge" && (full || failedBefore || (server.strikes > 0 && !this.#mayRisk()))) return never;
     const suspect = server.strikes > 0 && !this.#mayTry(server);
     const near = nearness === undefined ? 0 : nearness[view]!;
     return ((suspect ? 4 : 0) + (full ? 2 : 0) + (failedBefore ? 1 : 0)) * localities + near;
@@ -186,17 +186,25 @@ class Tiers<P, V> {
 
   /**
    * Half-open: when a suspicion is over, one request at a time may try the server again. Only first sends do, and only while the budget
-   * can pay for the re-send if that fails: the token is held until the answer. While little is going on, half of
-   * the bucket is left alone, or a server that stays dead would eat what all others need.
+   * can pay for the re-send if that fails: the token is held until the answer.
    */
   #mayTry(server: Server<P, V>): boolean {
-    const { nowMs, answeredAtMs, budget } = this.#state;
+    const { nowMs, budget } = this.#state;
     if (this.#wanted.kind !== "send" || server.onTrial || nowMs < server.suspectUntilMs) return false;
     if (budget.ratio === 0 || budget.burst < 1) return true;
     if (budget.tokens < 1) {
       this.#state.trialMissedMs = nowMs;
       return false;
     }
+    return this.#mayRisk();
+  }
+
+  /**
+   * Whether a token may be spent on a suspect. While little is going on, half of the bucket is left alone, or a server that stays dead
+   * would eat what all others need.
+   */
+  #mayRisk(): boolean {
+    const { nowMs, answeredAtMs, budget } = this.#state;
     return nowMs - answeredAtMs <= recentMs || budget.tokens >= budget.burst / 2;
   }
 }

@@ -1,4 +1,5 @@
 import type { Cause, PointFailure } from "../errors.js";
+import { IdMap } from "../id-map.js";
 import type { HedgeOptions } from "../options.js";
 import type { LocatedViews, SortedPoints } from "../plan/contract.js";
 import type { Budget } from "./budget.js";
@@ -25,8 +26,8 @@ export interface SchedulerState<P, V> {
   readonly budget: Budget;
   readonly latencies: Latencies;
   readonly servers: Map<unknown, Server<P, V>>;
-  readonly calls: Map<number, Call<P, V>>;
-  readonly requests: Map<number, Request<P, V>>;
+  readonly calls: IdMap<Call<P, V>>;
+  readonly requests: IdMap<Request<P, V>>;
   readonly timers: Timers<Call<P, V> | Request<P, V> | Waiting<P, V>>;
   /** Requests that are to be hedged as soon as there is a token, longest first. */
   readonly unpaid: Set<Request<P, V>>;
@@ -192,8 +193,8 @@ export function createState<P, V>(setup: SchedulerSetup<V>): SchedulerState<P, V
     budget: { burst, ratio, tokens: burst },
     latencies: new Latencies(),
     servers: new Map(),
-    calls: new Map(),
-    requests: new Map(),
+    calls: new IdMap(),
+    requests: new IdMap(),
     timers: new Timers(),
     unpaid: new Set(),
     trialMissedMs: Number.NEGATIVE_INFINITY,

@@ -66,5 +66,8 @@ export async function append(
 
 function check(part: AppendContent): void {
   if (part instanceof Uint8Array || typeof part?.read === "function") return;
-  throw new JournalError("invalid-argument", "content has to be a Uint8Array or have read(), which gives it from its start");
+  throw new JournalError(
+    "invalid-argument",
+    "content has to be a Uint8Array or have read(), which gives it from its start",
+  );
 }

@@ -24,7 +24,14 @@ export function nodeWritable(sink: Sink, chunkBytes: number): Writable {
       settle(sink.write(chunk), callback);
     },
     writev(items, callback) {
-      settle(writeAll(sink, items.map(({ chunk }) => chunk as Uint8Array), chunkBytes), callback);
+      settle(
+        writeAll(
+          sink,
+          items.map(({ chunk }) => chunk as Uint8Array),
+          chunkBytes,
+        ),
+        callback,
+      );
     },
     final(callback) {
       settle(sink.commit(), callback);
@@ -48,7 +55,8 @@ async function writeAll(sink: Sink, chunks: readonly Uint8Array[], chunkBytes: n
     run.push(chunk);
     runBytes += chunk.length;
   }
-  if (runBytes > 0) await sink.write(run.length === 1 ? (run[0] as Uint8Array) : Buffer.concat(run, runBytes));
+  if (runBytes > 0)
+    await sink.write(run.length === 1 ? (run[0] as Uint8Array) : Buffer.concat(run, runBytes));
 }
 
 export function webWritable(sink: Sink, chunkBytes: number): WritableStream<Uint8Array> {

@@ -39,7 +39,10 @@ export class Appender implements AsyncDisposable {
   constructor(client: RoutedJournalClient, request: AppendRequest, options: AppenderOptions = {}) {
     const { signal, maxChunkBytes = DEFAULT_CHUNK_BYTES } = options;
     if (!Number.isInteger(maxChunkBytes) || maxChunkBytes < 1)
-      throw new JournalError("invalid-argument", `maxChunkBytes is ${maxChunkBytes}; it has to be a positive integer`);
+      throw new JournalError(
+        "invalid-argument",
+        `maxChunkBytes is ${maxChunkBytes}; it has to be a positive integer`,
+      );
     this.#client = client;
     this.#signal = signal;
     this.#maxChunkBytes = maxChunkBytes;
@@ -148,9 +151,15 @@ export class Appender implements AsyncDisposable {
   #enter(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#committed)
-      throw new JournalError("invalid-argument", "this append is committed; reset the appender to use it again");
+      throw new JournalError(
+        "invalid-argument",
+        "this append is committed; reset the appender to use it again",
+      );
     if (this.#busy)
-      throw new JournalError("invalid-argument", "an appender takes one call at a time; wait for the last one");
+      throw new JournalError(
+        "invalid-argument",
+        "an appender takes one call at a time; wait for the last one",
+      );
     this.#busy = true;
   }
 

@@ -1,5 +1,6 @@
 import { isJournalError, JournalError, type StatusErrorCode } from "../errors.js";
 import type { LabelSelector, LabelSet } from "../protocol/label.js";
+import { formatLabelSelector } from "../protocol/label-selector.js";
 import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
 
@@ -12,7 +13,7 @@ export function appendRefusal(request: AppendRequest, response: AppendResponse):
   let why: string;
   switch (status) {
     case "REGISTER_MISMATCH":
-      why = `its registers are ${printLabels(response.registers)}, and the request asks for ${printSelector(request.checkRegisters)}`;
+      why = `its registers are ${printRegisters(response.registers)}, and the request asks for ${printSelector(request.checkRegisters)}`;
       break;
     case "FRAGMENT_STORE_UNHEALTHY":
       why = `its fragment store is not healthy: ${response.storeHealthError || "the broker does not say why"}`;
@@ -87,13 +88,11 @@ export function unknownOutcome(error: unknown, journal: string): unknown {
   );
 }
 
-function printLabels(labels: LabelSet | undefined, none = "empty"): string {
-  if (labels === undefined || labels.length === 0) return none;
-  return labels.map(({ name, value, prefix }) => `${name}=${value}${prefix ? "*" : ""}`).join(",");
+function printRegisters(labels: LabelSet | undefined): string {
+  if (labels === undefined || labels.length === 0) return "empty";
+  return labels.map(({ name, value }) => `${name}=${value}`).join(",");
 }
 
 function printSelector(selector: LabelSelector | undefined): string {
-  if (selector === undefined) return "any";
-  const exclude = printLabels(selector.exclude, "");
-  return `${printLabels(selector.include, "any")}${exclude === "" ? "" : ` without ${exclude}`}`;
+  return (selector === undefined ? "" : formatLabelSelector(selector)) || "any";
 }

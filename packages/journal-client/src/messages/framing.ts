@@ -1,4 +1,4 @@
-import { JournalError } from "../errors.js";
+import { isJournalError, JournalError } from "../errors.js";
 import type { BufferedReader } from "../read/buffered-reader.js";
 
 /** How messages are put into a journal's bytes, and found there again. */
@@ -33,7 +33,10 @@ export function jsonLines<M>({ maxBytes = defaultMaxBytes }: FrameLimits = {}): 
       return Buffer.from(`${text}\n`);
     },
     async decode(reader) {
-      const line = await reader.readLine({ maxBytes });
+      const line = await reader.readLine({ maxBytes }).catch(async (error: unknown) => {
+        if (isJournalError(error, "bad-message")) await skipLine(reader); // it is too long
+        throw error;
+      });
       if (line === undefined) return undefined;
       try {
         // The framing cannot check more than that it is JSON: its user chose the type.
@@ -43,6 +46,16 @@ export function jsonLines<M>({ maxBytes = defaultMaxBytes }: FrameLimits = {}): 
       }
     },
   };
+}
+
+/** Takes the rest of a line, piece by piece. */
+async function skipLine(reader: BufferedReader): Promise<void> {
+  for (;;) {
+    const piece = await reader.peek(Math.max(1, Math.min(reader.buffered, 65_536)));
+    const newline = piece.indexOf(0x0a);
+    reader.discard(newline === -1 ? piece.length : newline + 1);
+    if (newline !== -1 || piece.length === 0) return;
+  }
 }
 
 /** The two functions of a kind of protobuf message: ts-proto's `encode(message).finish()` and `decode`, or any other's. */

@@ -2,7 +2,16 @@
 import type { Fragment } from "./fragment.js";
 import { checkJournalNameAt, MAX_JOURNAL_NAME_BYTES } from "./journal-name.js";
 import type { CompressionCodec } from "./journal-spec.js";
-import { argument, checkInt64, checkObject, checkString, MAX_INT64, type Place, refuse, within } from "./refusal.js";
+import {
+  argument,
+  checkInt64,
+  checkObject,
+  checkString,
+  MAX_INT64,
+  type Place,
+  refuse,
+  within,
+} from "./refusal.js";
 import { checkPathComponent } from "./text-rules.js";
 
 /** Of files that are written; the last is told by the store's Content-Encoding instead of a name. */
@@ -79,7 +88,7 @@ export function parseFragmentPath(journal: string, path: string): Fragment {
   const dot = name.lastIndexOf(".");
   const extension = dot < 0 ? "" : name.slice(dot);
   const parts = /^([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]{40})$/.exec(dot < 0 ? name : name.slice(0, dot));
-  if (parts === null) {
+  if (parts === null || slash === 0) {
     refuse(
       place,
       path,
@@ -88,7 +97,11 @@ export function parseFragmentPath(journal: string, path: string): Fragment {
   }
   const compressionCodec = CODECS.get(extension.toLowerCase());
   if (compressionCodec === undefined) {
-    refuse(place, path, `its extension must be one of ${[...CODECS.keys()].filter(Boolean).join(", ")}, or none`);
+    refuse(
+      place,
+      path,
+      `its extension must be one of ${[...CODECS.keys()].filter(Boolean).join(", ")}, or none`,
+    );
   }
   const fragment: Fragment = {
     journal,

@@ -33,7 +33,11 @@ export function checkRouteAt(place: Place, route: Route): void {
   }
   checkInteger(within(place, "primary"), primary, -1, members.length - 1);
   if (endpoints.length !== 0 && endpoints.length !== members.length) {
-    refuse(within(place, "endpoints"), endpoints, `there must be none, or one for each of ${members.length} members`);
+    refuse(
+      within(place, "endpoints"),
+      endpoints,
+      `there must be none, or one for each of ${members.length} members`,
+    );
   }
   for (const [index, endpoint] of endpoints.entries()) {
     if (endpoint !== "") checkEndpointAt(within(within(place, "endpoints"), index), endpoint);
@@ -45,7 +49,8 @@ export function checkHeaderAt(place: Place, header: Header): void {
   const { processId, route, etcd } = header;
   checkObject(within(place, "processId"), processId);
   // Neither zone nor suffix: a broker that answers for no process in particular.
-  if (processId.zone !== "" || processId.suffix !== "") checkProcessIdAt(within(place, "processId"), processId);
+  if (processId.zone !== "" || processId.suffix !== "")
+    checkProcessIdAt(within(place, "processId"), processId);
   checkRouteAt(within(place, "route"), route);
   const etcdPlace = within(place, "etcd");
   checkObject(etcdPlace, etcd);

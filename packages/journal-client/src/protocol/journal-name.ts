@@ -10,18 +10,17 @@ export function stripMeta(journal: string): string {
 }
 
 /** A journal's name; `;meta` may follow it unless `meta` is "refused". */
-export function checkJournalNameAt(place: Place, value: unknown, meta: "allowed" | "refused" = "allowed"): void {
+export function checkJournalNameAt(
+  place: Place,
+  value: unknown,
+  meta: "allowed" | "refused" = "allowed",
+): void {
   if (typeof value !== "string") refuse(place, value, "it must be the name of a journal, a string");
   const name = stripMeta(value);
   checkPathComponent(place, name, 4, MAX_JOURNAL_NAME_BYTES);
   if (name.length === value.length) return;
   if (meta === "refused") refuse(place, value, 'the name must not have a ";meta" part here');
-  checkPathComponent(
-    within(place, '";meta" part'),
-    value.slice(name.length + 1),
-    1,
-    MAX_JOURNAL_NAME_BYTES,
-  );
+  checkPathComponent(within(place, '";meta" part'), value.slice(name.length + 1), 1, MAX_JOURNAL_NAME_BYTES);
 }
 
 /**

@@ -58,7 +58,12 @@ function readTerm(
     const match = pattern.exec(text);
     if (match === null) continue;
     const [all, name = "", value = ""] = match;
-    return { name, values: values === "list" ? readList(value, text) : [value], excluded, length: all.length };
+    return {
+      name,
+      values: values === "list" ? readList(value, text) : [value],
+      excluded,
+      length: all.length,
+    };
   }
   return undefined;
 }

@@ -34,7 +34,11 @@ export function addLabel(labels: Label[], name: string, value: string): void {
 }
 
 /** @param prefixes whether prefix labels may be there: only in selectors. */
-export function checkLabelsAt(place: Place, labels: unknown, prefixes: "allowed" | "refused" = "refused"): void {
+export function checkLabelsAt(
+  place: Place,
+  labels: unknown,
+  prefixes: "allowed" | "refused" = "refused",
+): void {
   checkArray(place, labels);
   let before: Label | undefined;
   for (const [index, label] of (labels as LabelSet).entries()) {
@@ -54,7 +58,9 @@ function labelProblem(label: Label, prefixes: "allowed" | "refused"): boolean {
     !/^[\w\-+/.=%]{0,1024}$/.test(label.value) ||
     typeof label.name !== "string" ||
     typeof label.value !== "string" ||
-    (label.prefix !== undefined && label.prefix !== false && !(label.prefix === true && prefixes === "allowed"))
+    (label.prefix !== undefined &&
+      label.prefix !== false &&
+      !(label.prefix === true && prefixes === "allowed"))
   );
 }
 
@@ -105,7 +111,8 @@ export function labelSet(labels: Readonly<Record<string, string | readonly strin
   const set: Label[] = [];
   for (const [name, values] of Object.entries(labels)) {
     for (const value of Array.isArray(values) ? (values as readonly unknown[]) : [values]) {
-      if (typeof value !== "string") refuse(within(place, name), value, "it must be a string, or an array of strings");
+      if (typeof value !== "string")
+        refuse(within(place, name), value, "it must be a string, or an array of strings");
       addLabel(set, name, value);
     }
   }

@@ -1,9 +1,9 @@
 /** The rules of Gazette for requests (rpc_extensions.go). All throw JournalError "invalid-argument". */
 import { checkHeaderAt } from "./header-rules.js";
 import { checkJournalNameAt } from "./journal-name.js";
-import { checkLabelsAt, labelValues } from "./label-set.js";
-import { checkSelectorAt, parseLabelSelector } from "./label-selector.js";
 import type { LabelSelector } from "./label.js";
+import { checkSelectorAt, parseLabelSelector } from "./label-selector.js";
+import { checkLabelsAt, labelValues } from "./label-set.js";
 import {
   argument,
   checkArray,
@@ -59,7 +59,15 @@ export function checkReadRequest(request: ReadRequest): void {
 export function checkAppendRequest(request: AppendRequest): void {
   const place = argument("AppendRequest");
   checkObject(place, request);
-  const { journal, offset = 0n, checkRegisters, unionRegisters, subtractRegisters, suspend, header } = request;
+  const {
+    journal,
+    offset = 0n,
+    checkRegisters,
+    unionRegisters,
+    subtractRegisters,
+    suspend,
+    header,
+  } = request;
   if (header !== undefined) checkHeaderAt(within(place, "header"), header);
   checkJournalNameAt(within(place, "journal"), journal);
   checkInt64(within(place, "offset"), offset, 0n);
@@ -137,7 +145,11 @@ export function checkFragmentsRequest(request: FragmentsRequest): void {
   checkInt64(within(place, "beginModTime"), beginModTime, MIN_INT64);
   checkInt64(within(place, "endModTime"), endModTime, MIN_INT64);
   if (endModTime !== 0n && endModTime < beginModTime) {
-    refuse(within(place, "endModTime"), endModTime, `it must be 0 (no end), or at least beginModTime, ${beginModTime}`);
+    refuse(
+      within(place, "endModTime"),
+      endModTime,
+      `it must be 0 (no end), or at least beginModTime, ${beginModTime}`,
+    );
   }
   checkInt64(within(place, "nextPageToken"), nextPageToken, 0n);
   checkInteger(within(place, "pageLimit"), pageLimit, 0, MAX_PAGE);

@@ -64,7 +64,11 @@ export function checkJournalSpecAt(place: Place, spec: JournalSpec): void {
 function checkLabelRules(place: Place, labels: LabelSet): void {
   for (const { name } of labels) {
     if (name === "name" || name === "prefix") {
-      refuse(place, name, 'no journal may have the labels "name" and "prefix", which selectors use for its own name');
+      refuse(
+        place,
+        name,
+        'no journal may have the labels "name" and "prefix", which selectors use for its own name',
+      );
     }
   }
   for (const name of SINGLE_VALUE) {
@@ -82,7 +86,11 @@ function checkLabelRules(place: Place, labels: LabelSet): void {
 function requireTogether(place: Place, labels: LabelSet, name: string, other: string): void {
   const value = labelValue(labels, name);
   if (value !== undefined && labelValue(labels, other) === undefined) {
-    refuse(within(place, name), value, `a journal with this label must have the label ${JSON.stringify(other)} too`);
+    refuse(
+      within(place, name),
+      value,
+      `a journal with this label must have the label ${JSON.stringify(other)} too`,
+    );
   }
 }
 

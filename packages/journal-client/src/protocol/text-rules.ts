@@ -13,7 +13,11 @@ function checkCharacters(
   if (typeof value !== "string") refuse(place, value, "it must be a string");
   const bytes = value.length > max ? value.length : Buffer.byteLength(value);
   if (bytes < min || bytes > max) {
-    refuse(place, value, `its UTF-8 must be ${min} to ${max} bytes long, and it has ${Buffer.byteLength(value)}`);
+    refuse(
+      place,
+      value,
+      `its UTF-8 must be ${min} to ${max} bytes long, and it has ${Buffer.byteLength(value)}`,
+    );
   }
   if (!pattern.test(value)) refuse(place, value, `only letters, digits and ${symbols} are allowed`);
 }
@@ -34,7 +38,11 @@ export function checkPathComponent(place: Place, value: unknown, min: number, ma
   if (value === "") return;
   if (value.startsWith("/")) refuse(place, value, 'it must not begin with "/"');
   if (!isCleanPath(value)) {
-    refuse(place, value, 'it must be a clean path, without empty parts, "." and ".." in it, and without a last "/"');
+    refuse(
+      place,
+      value,
+      'it must be a clean path, without empty parts, "." and ".." in it, and without a last "/"',
+    );
   }
 }
 

@@ -12,25 +12,35 @@ interface UrlParts {
   readonly path: string;
 }
 
-const PARTS = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?[^#]*)?(?:#[\s\S]*)?$/;
+const PARTS = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?[^#]*)?(?:#([\s\S]*))?$/;
 const BAD_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
+/** What Go lets stand before "@". */
+const USER = /^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/;
+/** A name, or an address of IPv6 in brackets, and perhaps a port. Of escapes, a name has only those that are not ASCII. */
+const HOST =
+  /^(?:\[[^\]\s\\^`{|}]*\](?::[0-9]*)?|(?:[^\s\\^`{|}%:[]|%[89A-Fa-f][0-9A-Fa-f])*|(?:[^\s\\^`{|}%[]|%[89A-Fa-f][0-9A-Fa-f])*:[0-9]*)$/;
 
 /** The parts of a URL, or why it is none. */
 function splitUrl(text: string): UrlParts | string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (/[\u0000-\u001f\u007f]/.test(text)) return "it must not hold control characters";
   const parts = PARTS.exec(text);
   if (parts === null) return "it must be a URL";
-  const [, scheme = "", authority = "", path = ""] = parts;
-  // A relative reference cannot have ":" in its first part: it would be a scheme.
-  if (scheme === "" && !path.startsWith("/") && /^[^/]*:/.test(path)) return "its scheme is missing";
-  const at = authority.lastIndexOf("@");
-  const host = authority.slice(at + 1);
-  if (!/^(?:\[[0-9A-Fa-f:.%A-Za-z0-9_~-]+\]|[^\s"<>\\^`{|}[\]:]*)(?::[0-9]*)?$/.test(host)) {
-    return "its host is not well-formed";
+  const [, scheme = "", authority = "", path = "", fragment = ""] = parts;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (/[\u0000-\u001f\u007f]/.test(text.slice(0, text.length - fragment.length))) {
+    return "it must not hold control characters";
   }
-  if (BAD_ESCAPE.test(path) || BAD_ESCAPE.test(host)) return '"%" must be followed by two hexadecimal digits';
-  return { scheme: scheme.toLowerCase(), host, path };
+  // A relative reference cannot have ":" in its first part: it would be a scheme.
+  if (scheme === "" && parts[2] === undefined && /^[^/]*:/.test(path)) return "its scheme is missing";
+  const at = authority.lastIndexOf("@");
+  const user = authority.slice(0, Math.max(at, 0));
+  const host = authority.slice(at + 1);
+  if (!USER.test(user) || !HOST.test(host)) return "its host is not well-formed";
+  if ([user, path, fragment].some((part) => BAD_ESCAPE.test(part))) {
+    return '"%" must be followed by two hexadecimal digits';
+  }
+  // "file:folder/" is no path to Go, but something opaque.
+  const opaque = scheme !== "" && parts[2] === undefined && !path.startsWith("/");
+  return { scheme: scheme.toLowerCase(), host, path: opaque ? "" : path };
 }
 
 function parse(place: Place, value: unknown): UrlParts {
@@ -57,7 +67,8 @@ export function checkFragmentStoreAt(place: Place, value: unknown): void {
   const { scheme, host, path } = parse(place, value);
   switch (scheme) {
     case "":
-      return refuse(place, value, 'it must be absolute, as "s3://bucket/prefix/"');
+      refuse(place, value, 'it must be absolute, as "s3://bucket/prefix/"');
+      break;
     case "s3":
     case "gs":
     case "azure":
@@ -75,7 +86,7 @@ export function checkFragmentStoreAt(place: Place, value: unknown): void {
       if (host !== "") refuse(place, value, 'a store of files has no host: "file:///folder/"');
       break;
     default:
-      return refuse(place, value, "its scheme must be s3, gs, azure, azure-ad or file");
+      refuse(place, value, "its scheme must be s3, gs, azure, azure-ad or file");
   }
   if (!path.endsWith("/")) refuse(place, value, 'its path must end in "/"');
 }

@@ -102,10 +102,10 @@ async function* readChunks(
 
 async function* foundKeys(
   buffer: () => BufferNode,
-  { topic, keys, fromTime }: topics.GetManyRequest,
+  { topic, keys, fromTime, revision }: topics.GetManyRequest,
   signal: AbortSignal,
 ): AsyncGenerator<topics.GetManyResponse> {
-  for await (const { index, found } of buffer().getMany(topic, keys, { signal, fromTime })) {
+  for await (const { index, found } of buffer().getMany(topic, keys, { signal, fromTime, revision })) {
     yield {
       index,
       segment: found && toSegmentRef(found.segment),

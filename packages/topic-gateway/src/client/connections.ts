@@ -13,7 +13,8 @@ export class Connections implements AsyncDisposable {
 
   constructor(
     connect: ConnectBuffer,
-    { cache, health }: { readonly cache: StateCache; readonly health: BufferHealth | undefined },
+    cache: StateCache,
+    { health }: { readonly health?: BufferHealth | undefined } = {},
   ) {
     this.#connect = connect;
     this.#health = health;

@@ -279,7 +279,11 @@ class Search {
     const unlisten = cache.listen(() => {
       if (segment.server?.address !== address) moved.abort(lost());
     });
-    const options = { fromTime: this.#fromTime, signal: AbortSignal.any([signal, moved.signal]) };
+    const options = {
+      fromTime: this.#fromTime,
+      revision: cache.state.revision,
+      signal: AbortSignal.any([signal, moved.signal]),
+    };
     try {
       for await (const { index, found } of buffer.getMany(this.#name, keys, options)) {
         const offset = offsets[index];

@@ -101,7 +101,7 @@ export class TopicClient implements AsyncDisposable {
     const { coord, connect = grpcBuffers(), runtime = systemRuntime, onEvent = () => {}, signal } = options;
     const { archive, health } = options;
     const cache = await StateCache.open(coord, { clock: runtime.clock, ...(signal && { signal }) });
-    const connections = new Connections(connect, { cache, health });
+    const connections = new Connections(connect, cache, { health });
     const fanout = fanoutOverBuffers(runtime);
     return new TopicClient(
       { coord, cache, connections, fanout, archive, runtime, emit: onEvent },

@@ -16,6 +16,7 @@ import type {
   ConnectBuffer,
   FoundKey,
   FrameChunk,
+  GetManyOptions,
   PublishBatch,
   PublishReply,
   ReadRequest,
@@ -117,10 +118,10 @@ class GrpcBuffer implements BufferConnection {
   async *getMany(
     topic: string,
     keys: readonly string[],
-    { signal, fromTime = 0n }: CallOptions & { readonly fromTime?: bigint } = {},
+    { signal, fromTime = 0n, revision = 0n }: GetManyOptions = {},
   ): AsyncGenerator<FoundKey> {
     signal?.throwIfAborted();
-    const call = this.#client.getMany({ topic, keys: [...keys], fromTime });
+    const call = this.#client.getMany({ topic, keys: [...keys], fromTime, revision });
     const onAbort = (): void => call.cancel();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {

@@ -93,6 +93,16 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface GetManyOptions extends CallOptions {
+  /** 100 ns since 1582-10-15. Default: any. */
+  readonly fromTime?: bigint;
+  /**
+   * The newest revision of the records that the asker has seen: the buffer waits until it has seen it as well. Otherwise it could answer
+   * that there is nothing, before it knows that it has become the server of a segment that the asker expects of it.
+   */
+  readonly revision?: bigint;
+}
+
 export interface BufferApi {
   /**
    * One stream of batches in, replies out, in the order in which they come to pass. Every lane is answered: its batches by
@@ -108,13 +118,9 @@ export interface BufferApi {
   read(request: ReadRequest, options?: CallOptions): AsyncIterable<FrameChunk>;
   /**
    * The newest message of each key with an id time of at least `fromTime`: one answer for each, in their order.
-   * @throws TopicError "invalid-argument" for more than `MAX_KEYS`, "invalid-key"
+   * @throws TopicError "invalid-argument" for more than `MAX_KEYS`, "invalid-key", "not-owner" if nothing at all is served here now
    */
-  getMany(
-    topic: string,
-    keys: readonly string[],
-    options?: CallOptions & { readonly fromTime?: bigint },
-  ): AsyncIterable<FoundKey>;
+  getMany(topic: string, keys: readonly string[], options?: GetManyOptions): AsyncIterable<FoundKey>;
   /** The segments of a topic that this buffer serves. */
   describe(topic: string, options?: CallOptions): Promise<readonly SegmentStatus[]>;
 }

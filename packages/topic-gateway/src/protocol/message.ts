@@ -82,7 +82,7 @@ export function decodeBody(body: Buffer): MessageBody {
   return {
     key: body.toString("utf8", start, headersAt),
     data: body.subarray(dataAt),
-    time: body.readInt32LE(8) * 2 ** 32 + body.readUInt32LE(4),
+    time: timeOf(body),
     ...(dataAt > headersAt && { headers: decodeHeaders(body.subarray(headersAt, dataAt)) }),
     ...(start > FIXED && { producer: { id: body.subarray(12, 28), sequence: body.readBigUInt64LE(28) } }),
   };
@@ -102,14 +102,17 @@ export function checkBody(body: Buffer): number {
   if (dataBytes > MAX_DATA_BYTES)
     malformed(`its data has ${dataBytes} bytes: up to ${MAX_DATA_BYTES} are allowed`);
   // Beyond, a number would not be what was sent, nor a date.
-  const timeHigh = body.readInt32LE(8);
-  if (timeHigh < -(2 ** 21) || timeHigh >= 2 ** 21) malformed("its time is not before the year 2255");
+  if (!Number.isSafeInteger(timeOf(body))) malformed("its time is not before the year 2255");
   const headersAt = start + keyBytes;
   // Two keys that are different bytes must not become one text.
   if (!isAscii(body, start, headersAt) && !isUtf8(body.subarray(start, headersAt)))
     malformed("its key is not UTF-8");
   if (!areHeaders(body, headersAt, headersAt + body.readUInt16LE(2))) malformed("its headers are cut off");
   return start;
+}
+
+function timeOf(body: Buffer): number {
+  return body.readInt32LE(8) * 2 ** 32 + body.readUInt32LE(4);
 }
 
 function isAscii(bytes: Buffer, from: number, to: number): boolean {

@@ -14,12 +14,15 @@ interface Flight {
 export class Probing<V extends ServerInfo, C> {
   readonly #server: Server<V, C>;
   readonly #host: ServerHost<V, C>;
-  readonly #dueTask: Task = new Task(() => this.#queue());
-  readonly #timeoutTask: Task = new Task(() => this.#timeout());
+  // Left on the agenda when they are not wanted any more, and moved only when they go off too early: that costs less than moving
+  // them with each probe, and a connection that breaks has nothing to take off.
+  readonly #dueTask: Task = new Task(() => this.#due());
+  readonly #timeoutTask: Task = new Task(() => this.#late());
   #running = false;
   #queued = false;
   #flight: Flight | undefined;
   #startedMs = Number.NEGATIVE_INFINITY;
+  #dueMs = 0;
   /** When a probe was last answered; undefined before. */
   answeredMs: number | undefined;
 
@@ -35,8 +38,14 @@ export class Probing<V extends ServerInfo, C> {
 
   stop(): void {
     this.#running = false;
-    this.#host.agenda.delete(this.#dueTask);
     this.#land()?.controller.abort(new RegistryError("closed", "the connection is not used any more"));
+  }
+
+  /** Leaves nothing on the agenda. */
+  leave(): void {
+    this.stop();
+    this.#host.agenda.delete(this.#dueTask);
+    this.#host.agenda.delete(this.#timeoutTask);
   }
 
   /** @returns whether a probe was started */
@@ -47,7 +56,7 @@ export class Probing<V extends ServerInfo, C> {
     this.#startedMs = agenda.nowMs();
     const flight: Flight = { controller: new AbortController(), startedMs: this.#startedMs };
     this.#flight = flight;
-    agenda.set(this.#timeoutTask, this.#startedMs + probing.timeoutMs);
+    agenda.setBy(this.#timeoutTask, this.#startedMs + probing.timeoutMs);
     const context = {
       endpoint: this.#server.endpoint,
       signal: flight.controller.signal,
@@ -114,8 +123,6 @@ export class Probing<V extends ServerInfo, C> {
     error.name = "TimeoutError";
     this.#failed("silent", error);
     flight.controller.abort(error);
-    // The time at which it would be silent was planned after its last answer; fewer servers may mean an earlier one by now.
-    this.#server.apply({ type: "time", atMs: this.#host.agenda.nowMs() });
     this.#plan();
   }
 
@@ -128,7 +135,6 @@ export class Probing<V extends ServerInfo, C> {
   #land(): Flight | undefined {
     const flight = this.#flight;
     this.#flight = undefined;
-    this.#host.agenda.delete(this.#timeoutTask);
     return flight;
   }
 
@@ -137,12 +143,27 @@ export class Probing<V extends ServerInfo, C> {
     if (!this.#running) return;
     const { agenda, probing, random } = this.#host;
     const dueMs = this.#startedMs + probing.intervalMs * (1 - probing.jitter * random());
+    this.#dueMs = dueMs;
     if (dueMs <= agenda.nowMs()) this.#queue();
-    else agenda.set(this.#dueTask, dueMs);
+    else agenda.setBy(this.#dueTask, dueMs);
+  }
+
+  #due(): void {
+    if (!this.#running || this.#flight !== undefined) return;
+    const { agenda } = this.#host;
+    if (agenda.nowMs() < this.#dueMs) agenda.set(this.#dueTask, this.#dueMs);
+    else this.#queue();
+  }
+
+  #late(): void {
+    if (this.#flight === undefined) return;
+    const { agenda, probing } = this.#host;
+    const dueMs = this.#flight.startedMs + probing.timeoutMs;
+    if (agenda.nowMs() < dueMs) agenda.set(this.#timeoutTask, dueMs);
+    else this.#timeout();
   }
 
   #queue(): void {
-    this.#host.agenda.delete(this.#dueTask);
     if (this.#queued) return;
     this.#queued = true;
     this.#host.queueProbe(this.#server);

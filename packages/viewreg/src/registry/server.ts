@@ -124,6 +124,7 @@ export class Server<V extends ServerInfo, C> implements ViewedServer<C> {
     this.#host.retired(this);
     this.#host.agenda.delete(this.#judgeTask);
     this.#stopAsking();
+    this.probing.leave();
   }
 
   close(): void {

@@ -58,8 +58,7 @@ export class KubernetesServer implements AsyncDisposable {
 }
 
 /**
- * An EndpointSlice as the API gives it, written after the API's documentation (discovery.k8s.io/v1, EndpointSlice and its example of a
- * service with the port `http`), not recorded from a cluster.
+ * An EndpointSlice (discovery.k8s.io/v1) as the recorded ones are in `test/fixtures/kubernetes`, for tests that need another one.
  */
 export function slice(
   name: string,

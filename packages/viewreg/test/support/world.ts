@@ -82,3 +82,39 @@ export function chance(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** How long it takes until that is so, looking each ms. */
+export async function until(world: World, is: () => boolean, mostMs = 60_000): Promise<number> {
+  const start = world.clock.monotonicMs();
+  while (!is()) {
+    const ms = world.clock.monotonicMs() - start;
+    if (ms >= mostMs) throw new Error(`not within ${mostMs} ms`);
+    await world.clock.advance(1);
+  }
+  return world.clock.monotonicMs() - start;
+}
+
+export function sleep(world: World, ms: number): Promise<void> {
+  return new Promise((resolve) => void world.clock.setTimer(ms, resolve));
+}
+
+/** `a:1`, `a:2` and so on. */
+export const addresses = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `a:${index + 1}`);
+
+export const named = (world: World, name: string): RegistryEvent[] =>
+  world.events.filter(({ event }) => event === name);
+
+/** Counts what goes into a counter, by the value of its one label. */
+export function counter(): {
+  readonly counts: Record<string, number>;
+  inc(labels: Record<string, string>): void;
+} {
+  const counts: Record<string, number> = {};
+  return {
+    counts,
+    inc(labels) {
+      for (const value of Object.values(labels)) counts[value] = (counts[value] ?? 0) + 1;
+    },
+  };
+}

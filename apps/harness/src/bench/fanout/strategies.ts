@@ -15,8 +15,8 @@ export interface Strategy {
   get(point: bigint, replicas: readonly LookupServer[]): Promise<void>;
   /** How many requests were sent beyond one for each call, so far. */
   extra(): Promise<number>;
-  /** How many of them were paid for before and not sent yet. */
-  saved?(): number;
+  /** How many of them it could pay for now. */
+  tokens?(): number;
   close(): void;
 }
 
@@ -47,7 +47,7 @@ export function ours(servers: readonly LookupServer[], options: { readonly ratio
       for await (const _ of call);
     },
     extra: async () => extra,
-    saved: () => fanout.stats().tokens,
+    tokens: () => fanout.stats().tokens,
     close: () => {},
   };
 }

@@ -30,13 +30,13 @@ interface Plan {
   readonly ranges: number;
   readonly windows: number;
   readonly windowMs: number;
-  /** Before each window, with all servers well. */
+  /** Before each window, with all servers well: long enough for a full budget to be used up. */
   readonly warmUpMs: number;
   /** How long calls are made while a server is killed. */
   readonly killMs: number;
 }
 
-const full: Plan = { ranges: 6, windows: 5, windowMs: 3_500, warmUpMs: 700, killMs: 8_000 };
+const full: Plan = { ranges: 6, windows: 3, windowMs: 13_500, warmUpMs: 2_000, killMs: 8_000 };
 const quick: Plan = { ranges: 2, windows: 1, windowMs: 500, warmUpMs: 300, killMs: 1_000 };
 
 /** What one strategy showed, window by window. */
@@ -46,6 +46,8 @@ interface Figures {
   readonly p99: number[];
   readonly extraPercent: number[];
   readonly failed: number[];
+  /** What was left of the budget when the window began, for who has one. */
+  readonly tokens: number[];
 }
 
 /** The latency of single calls over real servers, of which one is stopped: its connections stand, and it says nothing. */
@@ -95,7 +97,7 @@ export async function tailRows(
         goal: { text: "0", atMost: 0 },
       }),
     ];
-    return { rows, setup: describe(plan, delayMs) };
+    return { rows, setup: describe(plan, { delayMs, tokens: measured[0]!.tokens }) };
   } finally {
     for (const strategy of strategies) strategy.close();
     for (const client of clients) client.close();
@@ -182,21 +184,22 @@ class Load {
   }
 
   async measure(strategy: Strategy, figures: Figures, forMs: number, victim?: NodeProcess): Promise<void> {
-    const before = (await strategy.extra()) + (strategy.saved?.() ?? 0);
+    const before = await strategy.extra();
+    if (strategy.tokens !== undefined) figures.tokens.push(strategy.tokens());
     await victim?.kill("SIGSTOP");
     const { latencies, failed } = await this.run(strategy, forMs).finally(() => victim?.kill("SIGCONT"));
     // It works off what came meanwhile.
     if (victim !== undefined) await pause(200);
     figures.p50.push(percentile(latencies, 0.5));
     figures.p99.push(percentile(latencies, 0.99));
-    const extra = Math.max(0, (await strategy.extra()) - before);
+    const extra = (await strategy.extra()) - before;
     figures.extraPercent.push((100 * extra) / latencies.length);
     figures.failed.push(failed);
   }
 }
 
 function newFigures(name: string): Figures {
-  return { name, p50: [], p99: [], extraPercent: [], failed: [] };
+  return { name, p50: [], p99: [], extraPercent: [], failed: [], tokens: [] };
 }
 
 function toRows(healthy: Figures, [own, ...peers]: readonly Figures[], servers: number): readonly Row[] {
@@ -239,10 +242,14 @@ function toRows(healthy: Figures, [own, ...peers]: readonly Figures[], servers: 
   return rows;
 }
 
-function describe({ ranges, windows, windowMs, warmUpMs }: Plan, delayMs: number): readonly string[] {
+function describe(
+  { ranges, windows, windowMs, warmUpMs }: Plan,
+  { delayMs, tokens }: { readonly delayMs: number; readonly tokens: readonly number[] },
+): readonly string[] {
+  const calls = Math.round((windowMs / 1_000) * CALLS_PER_SECOND);
   return [
     `Tail: ${ranges * REPLICAS} processes with grpc-js (${ranges} ranges x ${REPLICAS} replicas), answers after 1 ms and an exponential time of 2 ms on average, ${CALLS_PER_SECOND} calls of one point a second however long they take, a deadline of ${DEADLINE_MS} ms.`,
-    `Tail: ${windows} windows of ${windowMs} ms in turns; before each, ${warmUpMs} ms with all servers well, then one gets SIGSTOP. Ours has default options and a budget \`ratio\` of ${BUDGET_RATIO}, the others have no budget. Requests that ours pays for with tokens saved before a window (10 at most, the burst) are not counted as beyond one a call.`,
+    `Tail: ${windows} windows of ${windowMs} ms in turns, about ${calls.toLocaleString("en-US")} calls each; before each, ${warmUpMs} ms with all servers well, then one gets SIGSTOP. Ours has default options and a budget \`ratio\` of ${BUDGET_RATIO}, the others have no budget. It begins a window with the tokens that it has then (${tokens.map((left) => left.toFixed(1)).join(", ")}), and every request beyond one a call is counted.`,
     `Tail: the retry and the hedge after a fixed time begin at a random replica; grpc-js's \`hedgingPolicy\` has 2 attempts, \`round_robin\` and as its delay the p95 of the servers when well, ${delayMs.toFixed(1)} ms.`,
   ];
 }

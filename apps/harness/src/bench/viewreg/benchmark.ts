@@ -1,7 +1,7 @@
 import type { BenchContext, Benchmark, Goal, Report, Row } from "../benchmark.js";
 import { toRow } from "../rows.js";
 import { etcdReaction, reactions, rollingRestart } from "./processes.js";
-import { falseEjections, flapping, lookups, startUp, transitions } from "./simulated-rows.js";
+import { capped, falseEjections, flapping, lookups, startUp, transitions } from "./simulated-rows.js";
 
 const bench = "viewreg";
 
@@ -21,6 +21,7 @@ async function measure(context: BenchContext): Promise<Report> {
     ["lookups", lookups],
     ["start-up", startUp],
     ["false ejections", falseEjections],
+    ["cap on probes", capped],
     ["flapping", flapping],
     ["reactions", realReactions],
     ["etcd", etcd],

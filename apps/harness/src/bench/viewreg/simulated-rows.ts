@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { BenchContext, Row } from "../benchmark.js";
+import type { BenchContext, Goal, Row } from "../benchmark.js";
 import { toRow } from "../rows.js";
 import { fullTiming, heapGrowth, inTurns, quickTiming } from "../space/windows.js";
 import { SimulatedFleet } from "./simulated.js";
@@ -177,6 +177,47 @@ export async function falseEjections({ quick, signal }: BenchContext): Promise<r
       goal: { text: "none", atMost: 0 },
     }),
   ];
+}
+
+/** The defaults with as many servers as are probed each 250 ms, and with forty times as many, which the cap on probes slows down. */
+export async function capped({ quick, signal }: BenchContext): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for (const size of [250, 10_000]) {
+    const fleet = new SimulatedFleet(size, seeded(8));
+    const random = seeded(9);
+    fleet.answerAfterMs = () => 1 + (random() < 0.3 ? 300 * random() : 0);
+    const registry = fleet.open();
+    await fleet.allHealthy(registry);
+    const { version } = registry;
+    for (let second = 0; second < (quick ? 20 : 60); second++) {
+      signal.throwIfAborted();
+      await fleet.clock.advance(1_000);
+    }
+    const changes = registry.version - version;
+    const { noticeMs } = registry.summary();
+    const outMs: number[] = [];
+    for (let index = 0; index < (quick ? 1 : 9); index++) {
+      signal.throwIfAborted();
+      await fleet.clock.advance(137);
+      fleet.silent.add(Math.floor((size * (index + 1)) / 10));
+      const healthy = size - fleet.silent.size;
+      const start = fleet.clock.monotonicMs();
+      while (registry.summary().healthy > healthy) await fleet.clock.advance(1);
+      outMs.push(fleet.clock.monotonicMs() - start);
+    }
+    await registry[Symbol.asyncDispose]();
+    const who = `${size.toLocaleString("en-US")} servers`;
+    const row = (metric: string, ours: readonly number[], unit: string, goal: Goal): Row =>
+      toRow({ bench, metric, unit, better: "lower", ours, goal });
+    rows.push(
+      row(`${who}, all well: changes in a minute`, [changes], "", { text: "none", atMost: 0 }),
+      row(`${who}: one that stops is out, the slowest of nine`, [Math.max(...outMs)], "ms", {
+        text: `within ${noticeMs.toLocaleString("en-US")} ms, as \`summary()\` says`,
+        atMost: noticeMs,
+      }),
+    );
+  }
+  return rows;
 }
 
 /** One server in ten loses its connection every second and has it back half a second later. */

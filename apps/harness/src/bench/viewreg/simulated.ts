@@ -21,6 +21,8 @@ export class SimulatedFleet {
   readonly #random: () => number;
   /** Simulated milliseconds until a probe is answered. */
   answerAfterMs: () => number = () => 1;
+  /** Those that do not answer, by the order of their connections. */
+  readonly silent: Set<number> = new Set();
 
   constructor(count: number, random: () => number) {
     this.#random = random;
@@ -42,8 +44,10 @@ export class SimulatedFleet {
     return Registry.open<Info, number>({
       locator: staticLocator(this.#endpoints),
       connector,
-      probe: async (index) => {
+      probe: async (index, { signal }) => {
         await new Promise<void>((resolve) => this.clock.setTimer(this.answerAfterMs(), resolve));
+        // Looked at now: who stops does not answer what he was asked before either.
+        if (this.silent.has(index)) return await never(signal);
         const from = BigInt(Math.floor((index / count) * 2 ** 32)) << 32n;
         // Each is about five times as long as its share, so that a point is in about five.
         const length = BigInt(Math.ceil((5 / count) * 2 ** 32)) << 32n;
@@ -62,6 +66,13 @@ export class SimulatedFleet {
       await this.clock.advance(1_000);
     }
   }
+}
+
+function never(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 export class SimulatedConnection implements Connection<number> {

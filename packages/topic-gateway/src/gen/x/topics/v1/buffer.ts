@@ -108,6 +108,11 @@ export interface GetManyRequest {
   keys: string[];
   /** 100 ns since 1582-10-15, 0 for any. */
   fromTime: bigint;
+  /**
+   * The newest revision of the records that the client has seen. The answer comes from a buffer that has seen it too, and so knows of
+   * every segment that the client expects of it. 0 for any.
+   */
+  revision: bigint;
 }
 
 export interface GetManyResponse {
@@ -1082,7 +1087,7 @@ export const ReadResponse: MessageFns<ReadResponse> = {
 };
 
 function createBaseGetManyRequest(): GetManyRequest {
-  return { topic: "", keys: [], fromTime: 0n };
+  return { topic: "", keys: [], fromTime: 0n, revision: 0n };
 }
 
 export const GetManyRequest: MessageFns<GetManyRequest> = {
@@ -1098,6 +1103,12 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
         throw new globalThis.Error("value provided for field message.fromTime of type uint64 too large");
       }
       writer.uint32(24).uint64(message.fromTime);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.revision);
     }
     return writer;
   },
@@ -1139,6 +1150,14 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
             message.fromTime = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1160,6 +1179,7 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
         : isSet(object.from_time)
         ? BigInt(object.from_time)
         : 0n,
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
     };
   },
 
@@ -1174,6 +1194,9 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
     if (message.fromTime !== 0n) {
       obj.fromTime = message.fromTime.toString();
     }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
     return obj;
   },
 
@@ -1185,6 +1208,7 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
     message.topic = object.topic ?? "";
     message.keys = object.keys?.map((e) => e) || [];
     message.fromTime = (object.fromTime !== undefined && object.fromTime !== null) ? BigInt(object.fromTime) : 0n;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     return message;
   },
 };

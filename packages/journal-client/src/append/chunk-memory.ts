@@ -1,0 +1,49 @@
+import { JournalError } from "../errors.js";
+
+/** Smaller buffers are parts of shared ones: a buffer of its own costs more than it holds. */
+const OWN_BYTES = 4096;
+/** Full-size buffers kept for the next appends: allocating and clearing them anew costs more than filling them. */
+const MAX_FREE = 64;
+
+/** The memory of an append service: what its buffers hold, and their bound. */
+export class ChunkMemory {
+  /** Size of a full buffer. */
+  readonly chunkBytes: number;
+  /** Bytes of buffers that are held now. */
+  used = 0;
+  /** Told when a buffer was taken. */
+  onTake: (() => void) | undefined;
+  /** Told when memory was given back. */
+  onGive: (() => void) | undefined;
+  readonly #maxBytes: number;
+  readonly #free: Buffer[] = [];
+
+  constructor(chunkBytes: number, maxBytes: number) {
+    this.chunkBytes = chunkBytes;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** @throws JournalError "buffer-full" */
+  require(bytes: number): void {
+    if (this.used + bytes <= this.#maxBytes) return;
+    throw new JournalError(
+      "buffer-full",
+      `${bytes} bytes do not fit behind the ${this.used} that wait to be appended (at most ${this.#maxBytes}); wait for ready() before an append`,
+    );
+  }
+
+  /** A buffer whose bytes are whatever they are. */
+  take(bytes: number): Buffer {
+    this.used += bytes;
+    let buffer = bytes === this.chunkBytes ? this.#free.pop() : undefined;
+    if (buffer === undefined) buffer = bytes < OWN_BYTES ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
+    this.onTake?.();
+    return buffer;
+  }
+
+  give(buffer: Buffer): void {
+    this.used -= buffer.length;
+    if (buffer.length === this.chunkBytes && this.#free.length < MAX_FREE) this.#free.push(buffer);
+    this.onGive?.();
+  }
+}

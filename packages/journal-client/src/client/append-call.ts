@@ -1,0 +1,142 @@
+import { type ClientWritableStream, status } from "@grpc/grpc-js";
+import { JournalError } from "../errors.js";
+import { argument, refuse } from "../protocol/refusal.js";
+import type { AppendResponse } from "../protocol/responses.js";
+import { APPEND_COMMIT, encodeAppendContent } from "../wire/append-content.js";
+import { decodeAppendResponse } from "../wire/responses.js";
+import type { CallScope } from "./call-scope.js";
+import type { Method, OpenCall } from "./open-call.js";
+import type { AppendStream } from "./routed-journal-client.js";
+
+/** Larger chunks are split: brokers take messages of up to 4 MiB unless they are told otherwise, and smaller ones flow better. */
+const MAX_CHUNK_BYTES = 256 * 1024;
+/** So much may wait for the broker before a write waits, too. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+
+export interface AppendCallOptions {
+  readonly method: Method;
+  /** Checks and encodes the request. */
+  readonly request: () => Buffer;
+  readonly begin: () => CallScope;
+  readonly open: (call: CallScope) => Promise<OpenCall>;
+}
+
+type Outcome = { readonly answer: Buffer } | { readonly reason: unknown };
+
+/** One Append RPC. It begins at once; how it failed is told by the next `write` or `commit`. */
+export class AppendCall implements AppendStream {
+  readonly #options: AppendCallOptions;
+  readonly #opened: Promise<void>;
+  #isOpen = false;
+  #call: CallScope | undefined;
+  #running: ClientWritableStream<Buffer> | undefined;
+  #outcome: Outcome | undefined;
+  #committing = false;
+  #unsent = 0;
+  /** Called when bytes were sent, and at the end. */
+  #wake: () => void = () => {};
+  readonly #onAbort = (): void => this.#running?.cancel();
+
+  constructor(options: AppendCallOptions) {
+    this.#options = options;
+    this.#opened = this.#start().catch((reason: unknown) => {
+      this.#outcome = { reason };
+      this.#call?.end();
+    });
+  }
+
+  async #start(): Promise<void> {
+    const { method, request, begin, open } = this.#options;
+    const bytes = request();
+    const call = begin();
+    this.#call = call;
+    const opened = await open(call);
+    if (call.signal.aborted) {
+      opened.finish({ code: status.CANCELLED, details: "" });
+      throw call.signal.reason;
+    }
+    const { path, requestSerialize, responseDeserialize } = method;
+    const running = opened.connection.channel.client.makeClientStreamRequest<Buffer, Buffer>(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      opened.metadata,
+      (error, answer) => {
+        const failure = opened.finish(error ?? { code: status.OK, details: "" });
+        this.#finish(call, failure === undefined ? { answer: answer! } : { reason: failure });
+      },
+    );
+    // The callback is told as well.
+    running.on("error", () => {});
+    this.#running = running;
+    call.signal.addEventListener("abort", this.#onAbort, { once: true });
+    this.#isOpen = true;
+    running.write(bytes);
+  }
+
+  #finish(call: CallScope, outcome: Outcome): void {
+    const { signal } = call;
+    signal.removeEventListener("abort", this.#onAbort);
+    this.#outcome = signal.aborted ? { reason: signal.reason } : outcome;
+    this.#running?.end();
+    this.#wake();
+    call.end();
+  }
+
+  async write(content: Uint8Array): Promise<boolean> {
+    if (!(content instanceof Uint8Array) || content.length === 0) {
+      refuse(argument("AppendStream.write's content"), content, "it must be a Uint8Array that is not empty");
+    }
+    if (!this.#isOpen) await this.#opened;
+    this.#checkNotCommitting();
+    for (let at = 0; at < content.length && this.#outcome === undefined; at += MAX_CHUNK_BYTES) {
+      this.#send(encodeAppendContent(content.subarray(at, at + MAX_CHUNK_BYTES)));
+      while (this.#unsent > MAX_UNSENT_BYTES && this.#outcome === undefined) await this.#progress();
+    }
+    return !this.#answered();
+  }
+
+  async commit(): Promise<AppendResponse> {
+    if (!this.#isOpen) await this.#opened;
+    this.#checkNotCommitting();
+    this.#committing = true;
+    if (!this.#answered()) {
+      this.#send(APPEND_COMMIT);
+      this.#running?.end();
+    }
+    while (this.#outcome === undefined) await this.#progress();
+    if ("reason" in this.#outcome) throw this.#outcome.reason;
+    return decodeAppendResponse(this.#outcome.answer);
+  }
+
+  async abort(): Promise<void> {
+    this.#call?.abort(new JournalError("aborted", "The append was aborted by its own side."));
+    await this.#opened;
+    if (this.#isOpen) await this.#call?.ended;
+  }
+
+  /** Whether the broker answered already. Throws when the call failed. */
+  #answered(): boolean {
+    if (this.#outcome !== undefined && "reason" in this.#outcome) throw this.#outcome.reason;
+    return this.#outcome !== undefined;
+  }
+
+  #checkNotCommitting(): void {
+    if (!this.#committing) return;
+    throw new JournalError("invalid-argument", "The append was committed: nothing can be added to it.");
+  }
+
+  #send(message: Buffer): void {
+    this.#unsent += message.length;
+    this.#running?.write(message, () => {
+      this.#unsent -= message.length;
+      this.#wake();
+    });
+  }
+
+  #progress(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}

@@ -1,0 +1,68 @@
+import { Metadata, type MethodDefinition, type StatusObject, status } from "@grpc/grpc-js";
+import { JournalError } from "../errors.js";
+import { type Authorizer, checkToken } from "./auth.js";
+import type { CallScope } from "./call-scope.js";
+import type { Scope } from "./claims.js";
+import type { Connection, Destination, Dispatcher } from "./dispatcher.js";
+import { transportError } from "./transport-error.js";
+
+export type Method = MethodDefinition<Buffer, Buffer>;
+
+/** What a call is, before a broker was chosen for it. */
+export interface CallPlan {
+  readonly method: Method;
+  readonly destination: Destination;
+  readonly scope: Scope;
+}
+
+/** A broker was chosen, and what the call carries. */
+export interface OpenCall {
+  readonly connection: Connection;
+  readonly metadata: Metadata;
+  /** The error of the call's end, undefined when it ended well. Says to the dispatcher how it went: once. */
+  finish(end: Pick<StatusObject, "code" | "details">): JournalError | undefined;
+}
+
+export interface CallOpener {
+  readonly dispatcher: Dispatcher;
+  readonly auth: Authorizer | undefined;
+}
+
+/** Asks for the authorization, and for the broker: nothing is sent before both are there. */
+export async function openCall(
+  { dispatcher, auth }: CallOpener,
+  { method, destination, scope }: CallPlan,
+  call: CallScope,
+): Promise<OpenCall> {
+  const metadata = new Metadata();
+  const { journal } = destination;
+  if (auth !== undefined) metadata.set("authorization", `Bearer ${await token(auth, scope, call)}`);
+  const connection = await dispatcher.connect(destination, call.signal);
+  const endpoint = connection.channel.endpoint.url;
+  return {
+    connection,
+    metadata,
+    finish: (end) => {
+      connection.release(end.code);
+      if (end.code === status.OK) return undefined;
+      return transportError(end, { path: method.path, endpoint, journal });
+    },
+  };
+}
+
+async function token(auth: Authorizer, { claims, expiresInMs }: Scope, call: CallScope): Promise<string> {
+  let given: unknown;
+  try {
+    given = await call.race(auth.authorize(claims, { expiresInMs, signal: call.signal }));
+  } catch (cause) {
+    call.signal.throwIfAborted();
+    if (cause instanceof JournalError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new JournalError("transport", `No authorization was given for the call: ${reason}`, {
+      cause,
+      grpcCode: status.UNAUTHENTICATED,
+    });
+  }
+  checkToken(given);
+  return given;
+}

@@ -1,0 +1,232 @@
+import type { FragmentTransport } from "../client/routed-journal-client.js";
+import { JournalError } from "../errors.js";
+import type { Fragment } from "../protocol/fragment.js";
+import { ByteStream } from "./byte-stream.js";
+import { acceptEncodingOf, decoderOf } from "./codecs.js";
+
+export interface FragmentReaderOptions {
+  /** The store's `Content-Encoding` of the file. Default "". */
+  readonly contentEncoding?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Reads the content of one fragment from its file, which it decompresses as it goes, in order and in large chunks.
+ *
+ * The content is compared with the fragment in its length, not with its SHA-1 sum. The checksums of GZIP and ZSTANDARD stand behind what they
+ * cover, so that corrupt content may have been given out when its error comes; SNAPPY's come before each block is given out; NONE has none.
+ *
+ * `read` throws JournalError "unexpected-eof" when the file ends before the fragment's end (or within compressed content),
+ * "did-not-read-expected-eof" when it goes on behind it (all content until the end was given out before), "fragment-corrupt",
+ * "unsupported-codec", "fragment-fetch" when the transfer broke off, "closed", and the signal's reason. The first error ends the reader.
+ */
+export class FragmentReader extends ByteStream {
+  readonly fragment: Fragment;
+  readonly #signal: AbortSignal | undefined;
+  readonly #content: AsyncIterator<Uint8Array>;
+  readonly #transfer: AbortController | undefined;
+  #offset: bigint;
+  /** Content that `seek` read and did not skip. */
+  #ahead: Uint8Array | undefined;
+  #state: "open" | "ended" | "failed" | "closed" = "open";
+  #error: unknown;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * `file` is the fragment's file, from its beginning, as the store has it. `transfer` is aborted when the reader is closed while it reads.
+   * Use `openFragmentUrl` for a fragment that is in a store.
+   */
+  constructor(
+    file: AsyncIterable<Uint8Array>,
+    fragment: Fragment,
+    options: FragmentReaderOptions & { readonly transfer?: AbortController } = {},
+  ) {
+    super();
+    this.fragment = fragment;
+    this.#offset = fragment.begin;
+    this.#signal = options.signal;
+    this.#transfer = options.transfer;
+    this.#content = decoderOf(fragment.compressionCodec, options.contentEncoding)(file)[Symbol.asyncIterator]();
+  }
+
+  /** Of the next byte to be read. */
+  get offset(): bigint {
+    return this.#offset;
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    if (this.#ahead !== undefined) {
+      const chunk = this.#ahead;
+      this.#ahead = undefined;
+      this.#offset += BigInt(chunk.length);
+      return chunk;
+    }
+    if (this.#state !== "open") {
+      if (this.#state === "ended") {
+        return undefined;
+      }
+      throw this.#state === "closed" ? closed() : this.#error;
+    }
+    const { end } = this.fragment;
+    try {
+      this.#signal?.throwIfAborted();
+      while (true) {
+        const next = await this.#content.next();
+        if (next.done === true) {
+          if (this.#offset < end) {
+            throw new JournalError(
+              "unexpected-eof",
+              `the file of ${about(this.fragment)} ended at offset ${this.#offset}, before the fragment's end ${end}`,
+              { journal: this.fragment.journal },
+            );
+          }
+          this.#state = "ended";
+          await this.#leave();
+          return undefined;
+        }
+        const chunk = next.value;
+        if (chunk.length === 0) {
+          continue;
+        }
+        const rest = end - this.#offset;
+        if (rest >= BigInt(chunk.length)) {
+          this.#offset += BigInt(chunk.length);
+          return chunk;
+        }
+        const tooLong = new JournalError(
+          "did-not-read-expected-eof",
+          `the file of ${about(this.fragment)} goes on behind the fragment's end ${end}`,
+          { journal: this.fragment.journal },
+        );
+        if (rest === 0n) {
+          throw tooLong;
+        }
+        this.#state = "failed";
+        this.#error = tooLong;
+        await this.#leave();
+        this.#offset = end;
+        return chunk.subarray(0, Number(rest));
+      }
+    } catch (error) {
+      await this.#fail(error);
+      throw this.#error;
+    }
+  }
+
+  /**
+   * Goes forward to an offset of this fragment, by reading and dropping what is before it.
+   * @throws JournalError "seek-requires-new-reader" when it is behind the reader or not in the fragment, and what `read` throws
+   */
+  async seek(offset: bigint): Promise<void> {
+    if (offset < this.#offset || offset > this.fragment.end) {
+      throw new JournalError(
+        "seek-requires-new-reader",
+        `cannot go from offset ${this.#offset} to ${offset} in ${about(this.fragment)}: only forward, and to its end ${this.fragment.end}`,
+        { journal: this.fragment.journal },
+      );
+    }
+    while (this.#offset < offset) {
+      const chunk = await this.read();
+      if (chunk === undefined) {
+        return;
+      }
+      if (this.#offset > offset) {
+        const keep = Number(this.#offset - offset);
+        this.#ahead = chunk.subarray(chunk.length - keep);
+        this.#offset = offset;
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.#state === "open") {
+      this.#state = "closed";
+      this.#ahead = undefined;
+      this.#transfer?.abort(closed());
+    }
+    return this.#leave();
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    if (this.#state === "closed") {
+      this.#error = closed();
+    } else {
+      this.#state = "failed";
+      this.#error = this.#signal?.aborted ? this.#signal.reason : error;
+    }
+    await this.#leave();
+  }
+
+  /** Once, and never rejects. */
+  #leave(): Promise<void> {
+    this.#closing ??= (async () => {
+      try {
+        await this.#content.return?.();
+      } catch {
+        // It is over either way.
+      }
+      this.#transfer?.abort(closed());
+    })();
+    return this.#closing;
+  }
+}
+
+export interface OpenFragmentOptions {
+  readonly fragment: Fragment;
+  /** Of the first byte wanted. Default: the fragment's begin. */
+  readonly offset?: bigint;
+  /** As a broker gave it. */
+  readonly url: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens a fragment at its URL, and goes to an offset of it by reading and dropping what is before. `fragments` is the `fragments` of a client.
+ * @throws JournalError "url-refused", "fragment-not-found", "fragment-fetch", "invalid-argument", and what `FragmentReader.read` throws
+ */
+export async function openFragmentUrl(
+  fragments: FragmentTransport,
+  options: OpenFragmentOptions,
+): Promise<FragmentReader> {
+  const { fragment, url, signal } = options;
+  const offset = options.offset ?? fragment.begin;
+  if (offset < fragment.begin || offset > fragment.end) {
+    throw new JournalError(
+      "invalid-argument",
+      `offset ${offset} is not in ${about(fragment)}, which has the offsets from ${fragment.begin} to ${fragment.end}`,
+      { journal: fragment.journal },
+    );
+  }
+  signal?.throwIfAborted();
+  const transfer = new AbortController();
+  const abort = (): void => transfer.abort(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  transfer.signal.addEventListener("abort", () => signal?.removeEventListener("abort", abort), { once: true });
+  let reader: FragmentReader | undefined;
+  try {
+    const file = await fragments.get(url, {
+      headers: { "accept-encoding": acceptEncodingOf(fragment.compressionCodec) },
+      signal: transfer.signal,
+    });
+    reader = new FragmentReader(file.body, fragment, {
+      contentEncoding: file.contentEncoding,
+      transfer,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    await reader.seek(offset);
+    return reader;
+  } catch (error) {
+    await reader?.close();
+    const failure = signal?.aborted ? signal.reason : error;
+    transfer.abort(failure);
+    throw failure;
+  }
+}
+
+function about(fragment: Fragment): string {
+  return `the fragment at ${fragment.begin} of ${fragment.journal}`;
+}
+
+function closed(): JournalError {
+  return new JournalError("closed", "the reader was closed");
+}

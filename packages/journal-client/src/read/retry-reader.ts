@@ -1,0 +1,288 @@
+import { backoffMs, sleep } from "../append/backoff.js";
+import type { RoutedJournalClient } from "../client/routed-journal-client.js";
+import type { Clock, Random } from "../clock.js";
+import { isJournalError, JournalError } from "../errors.js";
+import type { Fragment } from "../protocol/fragment.js";
+import type { ReadRequest } from "../protocol/requests.js";
+import { systemClock, systemRandom } from "../system.js";
+import type { Buffering } from "./buffered-reader.js";
+import { ByteStream } from "./byte-stream.js";
+import { OffsetJumpError } from "./offset-jump.js";
+import { Reader, type Whence } from "./reader.js";
+import { type ReadFailures, judge, NO_FAILURES } from "./retry-rules.js";
+
+/** A try of a read failed, and there will be another. */
+export interface ReadRetryEvent {
+  readonly type: "retry";
+  readonly journal: string;
+  /** Where the next try begins. */
+  readonly offset: bigint;
+  readonly error: unknown;
+  /** How many tries have failed before this one, since the last content. */
+  readonly attempt: number;
+  readonly delayMs: number;
+}
+
+export interface RetryReaderOptions {
+  readonly signal?: AbortSignal;
+  /** Told of every jump over offsets without content, after which reading goes on. Without it `read` throws "offset-jump" once for each. */
+  readonly onOffsetJump?: (from: bigint, to: bigint) => void;
+  readonly onRetry?: (event: ReadRetryEvent) => void;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/**
+ * Reads a journal for as long as one wants, with as many Read RPCs as that takes: each begins where the last one ended, so that every byte
+ * is given out once, in order, and only what is told as a jump is left out. Between tries it waits as long as Gazette's own client does
+ * (50 ms, then 100 ms, 1 s, 5 s, each plus or minus a quarter); after content it begins anew.
+ *
+ * `read` gives undefined when `endOffset` is reached (or the request was `metadataOnly`), and throws only
+ * - "offset-not-yet-available" without `block`; the next `read` tries again;
+ * - "offset-jump", after which the next `read` goes on behind it;
+ * - "journal-not-found", when it is so for the fifth time, or at once when the request has a `header`;
+ * - "not-allowed" and "transport" with gRPC's 7 and 16 (permission denied, unauthenticated), the fourth time in a row;
+ * - "suspended", "invalid-argument", "closed", and the reason of the signal, or of `cancel`.
+ *
+ * A fragment that is read directly (`doNotProxy`) and whose file is missing, too short, corrupt or out of reach is asked for again. After the
+ * third failure without progress, or at once when its URL is refused or its decompressor is not installed, the broker is asked to read that
+ * one fragment itself; the next is read directly again. When the broker fails too, both ways take turns.
+ *
+ * One call at a time, but for `cancel`, `restart` and `close`, which may be called at any time.
+ */
+export class RetryReader extends ByteStream {
+  readonly #client: RoutedJournalClient;
+  readonly #options: RetryReaderOptions;
+  #request: ReadRequest;
+  #reader: Reader;
+  #canceller!: AbortController;
+  #unlink: () => void = () => {};
+  #failures: ReadFailures = NO_FAILURES;
+  #busy = false;
+  #writeHead: bigint | undefined;
+  #fragment: Fragment | undefined;
+  /** Of readers that were given up. */
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(client: RoutedJournalClient, request: ReadRequest, options: RetryReaderOptions = {}) {
+    super();
+    this.#client = client;
+    this.#options = options;
+    this.#request = request;
+    this.#begin();
+    this.#reader = this.#open();
+  }
+
+  get journal(): string {
+    return this.#request.journal;
+  }
+
+  /** Of the next byte to be read; -1n until the write head is known. */
+  get offset(): bigint {
+    return this.#reader.offset;
+  }
+
+  /** As it was given, but for its offset, which is where the reader is. */
+  get request(): ReadRequest {
+    return { ...this.#request, offset: this.offset };
+  }
+
+  /** The reader of the RPC that goes on now. Another one after each failure, `seek` and `restart`. */
+  get reader(): Reader {
+    return this.#reader;
+  }
+
+  /** Where the next append went when a broker last told; undefined before. */
+  get writeHead(): bigint | undefined {
+    return this.#reader.writeHead ?? this.#writeHead;
+  }
+
+  /** The fragment that is, or was last, read, once a broker told. */
+  get fragment(): Fragment | undefined {
+    return this.#reader.fragment ?? this.#fragment;
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    this.#enter();
+    try {
+      while (true) {
+        const reader = this.#reader;
+        let failed: { readonly error: unknown } | undefined;
+        try {
+          const chunk = await reader.read();
+          if (chunk !== undefined) {
+            if (this.#failures !== NO_FAILURES) {
+              this.#failures = this.#failures.progressed();
+            }
+            return chunk;
+          }
+          if (this.#isAtEnd(reader)) {
+            return undefined;
+          }
+        } catch (error) {
+          if (error instanceof OffsetJumpError && reader === this.#reader) {
+            throw error;
+          }
+          failed = { error };
+        }
+        if (reader !== this.#reader) {
+          // Restarted by another while this was going on: what came of the old one does not matter any more.
+          if (failed !== undefined) {
+            throw failed.error;
+          }
+          continue;
+        }
+        this.#canceller.signal.throwIfAborted();
+        await this.#retry(reader, failed);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /**
+   * Sets the offset of the next byte to be read, going forward within a fragment that is read directly where that is possible, else with a
+   * new RPC. @returns the offset. @throws JournalError "invalid-argument"
+   */
+  async seek(offset: bigint, whence: Whence = "start"): Promise<bigint> {
+    const to = whence === "current" ? this.offset + offset : offset;
+    if (to < -1n || (to === -1n && whence === "current")) {
+      throw new JournalError("invalid-argument", `cannot go to offset ${to} of ${this.journal}: offsets begin at 0`, {
+        journal: this.journal,
+      });
+    }
+    this.#enter();
+    try {
+      if (to === this.offset) {
+        return to;
+      }
+      const reader = this.#reader;
+      try {
+        return await reader.seek(to);
+      } catch {
+        // Of no matter: a new reader begins there. But for a cancel, which holds.
+        this.#canceller.signal.throwIfAborted();
+        this.#giveUp(reader);
+        this.#request = { ...this.#request, offset: to };
+        this.#failures = NO_FAILURES;
+        this.#reader = this.#open();
+        return to;
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** The offset of the next byte that `buffering`, which reads from this reader, has not given out. */
+  adjustedOffset(buffering: Buffering): bigint {
+    return this.#reader.adjustedOffset(buffering);
+  }
+
+  /**
+   * Sets the offset of the next byte that `buffering` gives out: by discarding from it when it holds that byte, else by `seek`, and it is
+   * reset. "current" counts from its adjusted offset. @returns the offset. @throws JournalError "invalid-argument"
+   */
+  async adjustedSeek(offset: bigint, whence: Whence, buffering: Buffering): Promise<bigint> {
+    const from = this.adjustedOffset(buffering);
+    const to = whence === "current" ? from + offset : offset;
+    const ahead = to - from;
+    if (ahead >= 0n && ahead <= BigInt(buffering.buffered)) {
+      buffering.discard(Number(ahead));
+      return to;
+    }
+    const reached = await this.seek(to);
+    buffering.reset();
+    return reached;
+  }
+
+  /** Ends a pending `read` or `seek`, and each later one, with this reason, until `restart`. Default: an AbortError. */
+  cancel(reason: unknown = new DOMException("the read was cancelled", "AbortError")): void {
+    this.#unlink();
+    this.#canceller.abort(reason);
+  }
+
+  /** Begins again with another request. What is still going on is cancelled. */
+  restart(request: ReadRequest): void {
+    this.cancel();
+    this.#giveUp(this.#reader);
+    this.#request = request;
+    this.#failures = NO_FAILURES;
+    this.#begin();
+    this.#reader = this.#open();
+  }
+
+  async close(): Promise<void> {
+    this.cancel(new JournalError("closed", "the reader was closed", { journal: this.journal }));
+    this.#giveUp(this.#reader);
+    await Promise.all(this.#closing);
+  }
+
+  #enter(): void {
+    if (this.#busy) {
+      throw new JournalError("invalid-argument", "a reader takes one read or seek at a time: another is going on");
+    }
+    this.#canceller.signal.throwIfAborted();
+    this.#busy = true;
+  }
+
+  /** From here on the caller's signal cancels. */
+  #begin(): void {
+    const { signal } = this.#options;
+    const canceller = new AbortController();
+    const abort = (): void => canceller.abort(signal?.reason);
+    if (signal?.aborted) {
+      abort();
+    } else {
+      signal?.addEventListener("abort", abort, { once: true });
+    }
+    this.#unlink = () => signal?.removeEventListener("abort", abort);
+    this.#canceller = canceller;
+  }
+
+  /** The next reader, which asks as the failures until now advise. */
+  #open(): Reader {
+    const { onOffsetJump } = this.#options;
+    return new Reader(this.#client, this.#failures.requestFor(this.#request), {
+      signal: this.#canceller.signal,
+      ...(onOffsetJump === undefined ? {} : { onOffsetJump }),
+    });
+  }
+
+  #giveUp(reader: Reader): void {
+    this.#writeHead = reader.writeHead ?? this.#writeHead;
+    this.#fragment = reader.fragment ?? this.#fragment;
+    const closing = reader.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+
+  #isAtEnd(reader: Reader): boolean {
+    const { endOffset = 0n, metadataOnly = false } = this.#request;
+    return metadataOnly || (endOffset !== 0n && reader.offset >= endOffset);
+  }
+
+  /** Waits, and opens the next reader; throws what is not retried. The next `read` begins anew then. */
+  async #retry(reader: Reader, failed: { readonly error: unknown } | undefined): Promise<void> {
+    const { clock = systemClock, random = systemRandom, onRetry } = this.#options;
+    const { signal } = this.#canceller;
+    this.#giveUp(reader);
+    this.#request = { ...this.#request, offset: reader.offset };
+    const verdict = judge(this.#failures, this.#request, reader, failed);
+    this.#failures = verdict.failures;
+    this.#reader = this.#open();
+    if (verdict.surfaces) {
+      throw failed?.error;
+    }
+    if (isJournalError(failed?.error, "transport")) {
+      // Whoever was asked may be gone; another broker knows better.
+      this.#client.updateRoute(this.journal, undefined);
+    }
+    const delayMs = verdict.backoff === undefined ? 0 : backoffMs(verdict.backoff, random);
+    if (failed !== undefined && onRetry !== undefined) {
+      const { journal, offset } = this;
+      onRetry({ type: "retry", journal, offset, error: failed.error, attempt: verdict.attempt, delayMs });
+    }
+    if (delayMs > 0) {
+      await sleep(clock, delayMs, signal);
+    }
+  }
+}

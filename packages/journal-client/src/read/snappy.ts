@@ -1,0 +1,182 @@
+import { optionalPeer } from "./optional-peer.js";
+import { BufferedReader } from "./buffered-reader.js";
+import { corrupt, type Decoder, fileTooShort } from "./decoder.js";
+
+const CODEC = "SNAPPY";
+const STREAM_IDENTIFIER = 0xff;
+const COMPRESSED = 0x00;
+const UNCOMPRESSED = 0x01;
+/** The first type that a decoder may skip. */
+const SKIPPABLE = 0x80;
+const IDENTITY = new TextEncoder().encode("sNaPpY");
+const CHECKSUM_BYTES = 4;
+const MAX_CONTENT_BYTES = 65_536;
+/** What 64 KiB take at worst, by Snappy's own bound (32 + n + n / 6). */
+const MAX_COMPRESSED_BYTES = 32 + MAX_CONTENT_BYTES + Math.floor(MAX_CONTENT_BYTES / 6);
+/** Blocks that are decompressed at the same time, in node's thread pool: at most 1 MiB of content. */
+const AHEAD = 16;
+
+/**
+ * Snappy's framing format (framing_format.txt of google/snappy). Every block of at most 64 KiB has a checksum, which is compared before the
+ * block is given out. Blocks are decompressed by the package "snappy", the checksums are made by "@node-rs/crc32".
+ */
+export const unsnappy: Decoder = async function* (file) {
+  const snappy = await optionalPeer(CODEC, "snappy", () => import("snappy"));
+  const { crc32c } = await optionalPeer(CODEC, "@node-rs/crc32", () => import("@node-rs/crc32"));
+
+  const decode = async (block: Uint8Array, compressed: boolean): Promise<Uint8Array> => {
+    const data = block.subarray(CHECKSUM_BYTES);
+    let content: Uint8Array = data;
+    if (compressed) {
+      const length = contentLength(data);
+      try {
+        // Its own copy: buffers made outside of V8 are dear, and their memory is given back late.
+        content = (await snappy.uncompress(data, { asBuffer: true, copyOutputData: true })) as Uint8Array;
+      } catch (error) {
+        throw corrupt(CODEC, "a block does not decompress", error);
+      }
+      if (content.length !== length) {
+        throw corrupt(CODEC, "a block is not as long as it says");
+      }
+    } else if (data.length > MAX_CONTENT_BYTES) {
+      throw corrupt(CODEC, `a block is longer than ${MAX_CONTENT_BYTES} bytes`);
+    }
+    if (maskedChecksum(crc32c(content)) !== littleEndian(block, CHECKSUM_BYTES)) {
+      throw corrupt(CODEC, "a block's checksum is another");
+    }
+    return content;
+  };
+
+  const source = file[Symbol.asyncIterator]();
+  const input = new BufferedReader({
+    read: async () => {
+      const next = await source.next();
+      return next.done === true ? undefined : next.value;
+    },
+  });
+  const pending: Promise<Uint8Array>[] = [];
+  let begun = false;
+
+  /** The next block; undefined at the end of the file. */
+  const nextBlock = async (): Promise<{ readonly content: Promise<Uint8Array> } | undefined> => {
+    while (true) {
+      const header = await input.peek(4);
+      if (header.length < 4) {
+        if (header.length === 0) {
+          return undefined;
+        }
+        throw fileTooShort(CODEC);
+      }
+      const type = header[0]!;
+      const length = littleEndian(header.subarray(1), 3);
+      input.discard(4);
+      if (!begun && type !== STREAM_IDENTIFIER) {
+        throw corrupt(CODEC, "it does not begin with a stream identifier");
+      }
+      if (type === COMPRESSED || type === UNCOMPRESSED) {
+        if (length < CHECKSUM_BYTES || length > CHECKSUM_BYTES + MAX_COMPRESSED_BYTES) {
+          throw corrupt(CODEC, `a block has ${length} bytes`);
+        }
+        const block = await input.readExactly(length);
+        if (block === undefined) {
+          throw fileTooShort(CODEC);
+        }
+        return { content: decode(block, type === COMPRESSED) };
+      }
+      if (type === STREAM_IDENTIFIER) {
+        const identity = length === IDENTITY.length ? await input.peek(length) : undefined;
+        if (identity === undefined || identity.some((byte, at) => byte !== IDENTITY[at])) {
+          throw corrupt(CODEC, "a stream identifier is another");
+        }
+        begun = true;
+      } else if (type < SKIPPABLE) {
+        throw corrupt(CODEC, `a chunk has the unknown type ${type}`);
+      }
+      await skip(input, length);
+    }
+  };
+
+  try {
+    let failed: { readonly error: unknown } | undefined;
+    let ended = false;
+    while (true) {
+      // Never waits for the file while a block is on its way.
+      while (!ended && pending.length < AHEAD && (pending.length === 0 || hasBlock(input))) {
+        try {
+          const block = await nextBlock();
+          if (block === undefined) {
+            ended = true;
+          } else {
+            // It is awaited in its turn; until then nobody listens.
+            block.content.catch(() => {});
+            pending.push(block.content);
+          }
+        } catch (error) {
+          // What came before is whole, and is given out first.
+          failed = { error };
+          ended = true;
+        }
+      }
+      const block = pending.shift();
+      if (block === undefined) {
+        if (failed !== undefined) {
+          throw failed.error;
+        }
+        return;
+      }
+      const content = await block;
+      if (content.length > 0) {
+        yield content;
+      }
+    }
+  } finally {
+    await Promise.allSettled(pending);
+    await source.return?.();
+  }
+};
+
+/** Whether as much is buffered as the longest block takes, so that taking the next one does not wait. */
+function hasBlock(input: BufferedReader): boolean {
+  return input.buffered >= 4 + CHECKSUM_BYTES + MAX_COMPRESSED_BYTES;
+}
+
+async function skip(input: BufferedReader, length: number): Promise<void> {
+  let rest = length;
+  while (rest > 0) {
+    if (input.buffered === 0 && (await input.peek(1)).length === 0) {
+      throw fileTooShort(CODEC);
+    }
+    const count = Math.min(rest, input.buffered);
+    input.discard(count);
+    rest -= count;
+  }
+}
+
+/** The length that a block begins with, checked before anything is allocated for it. */
+function contentLength(block: Uint8Array): number {
+  let length = 0;
+  for (let at = 0; at < 3 && at < block.length; at++) {
+    const byte = block[at]!;
+    length |= (byte & 0x7f) << (7 * at);
+    if (byte < 0x80) {
+      if (length > MAX_CONTENT_BYTES) {
+        break;
+      }
+      return length;
+    }
+  }
+  throw corrupt(CODEC, `a block says that it has more than ${MAX_CONTENT_BYTES} bytes of content`);
+}
+
+/** A CRC-32C as the format keeps it. */
+function maskedChecksum(crc: number): number {
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
+
+function littleEndian(bytes: Uint8Array, count: number): number {
+  let value = 0;
+  for (let at = count - 1; at >= 0; at--) {
+    value = value * 256 + bytes[at]!;
+  }
+  return value;
+}
