@@ -106,6 +106,10 @@ describe("subscriptions over HTTP", { timeout: 30_000 }, () => {
     await using sessions = new HttpSessions(client, { clock: client.clock, silenceMs: 30_000 });
     const app = gatewayApp({
       client,
+      buffers: {
+        judge: () => undefined,
+        summary: () => expect.unreachable("nobody asks for the status"),
+      },
       sessions,
       metrics: gatewayMetrics(),
       clock: client.clock,

@@ -13,6 +13,7 @@ import {
   type GazettePeerFigures,
   gazettePeerBuild,
   goBuildTimeoutMs,
+  makeCertificates,
   requireServer,
   runGazettePeer,
   startEtcd,
@@ -216,6 +217,22 @@ describe.skipIf(missing)("the Go peer", { timeout: 120_000 }, () => {
     }, 20_000);
     expect(read.bytes).toBe(head);
   });
+
+  it.each([false, true])(
+    "talks TLS to brokers that do so too, with client certificates: %s",
+    async (clientCertificates) => {
+      const tls = { ...(await makeCertificates(folder)), clientCertificates };
+      await using secure = await startGazette({ etcd, tls, brokers: 2 });
+      expect(secure.endpoint).toMatch(/^https:/);
+      await secure.createJournal("peer/secure");
+      await runGazettePeer(["append", "-journal", "peer/secure"], { gazette: secure, input: "content" });
+      const { stdout } = await secure.gazctl(["journals", "read", "-l", "name=peer/secure"]);
+      expect(stdout.toString()).toBe("content");
+      if (!clientCertificates) return;
+      const anonymous = { endpoint: secure.endpoint, tls: { ...tls, clientCertificates: false } };
+      await expect(runGazettePeer(["list"], { gazette: anonymous })).rejects.toThrow(/Unavailable/);
+    },
+  );
 
   it("says what went wrong", async () => {
     await expect(runGazettePeer(["nonsense"])).rejects.toThrow(/no command "nonsense"/);

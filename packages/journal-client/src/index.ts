@@ -78,3 +78,18 @@ export type {
   Status,
 } from "./protocol/responses.js";
 export { checkJournalSpec } from "./protocol/spec-rules.js";
+export { BufferedReader, type BufferedReaderOptions, type Buffering } from "./read/buffered-reader.js";
+export { type ByteSource, ByteStream } from "./read/byte-stream.js";
+export { type FileTransportOptions, fileTransport } from "./read/file-transport.js";
+export {
+  FragmentReader,
+  type FragmentReaderOptions,
+  type OpenFragmentOptions,
+  openFragmentUrl,
+} from "./read/fragment-reader.js";
+export { FragmentTransports, fragmentTransports } from "./read/fragment-transports.js";
+export { type HttpTransportOptions, httpTransport } from "./read/http-transport.js";
+export type { FragmentFiles, OpenFile } from "./read/node-files.js";
+export { OffsetJumpError } from "./read/offset-jump.js";
+export { Reader, type ReaderOptions, type Whence } from "./read/reader.js";
+export { type ReadRetryEvent, RetryReader, type RetryReaderOptions } from "./read/retry-reader.js";

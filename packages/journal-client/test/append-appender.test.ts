@@ -94,6 +94,14 @@ describe("Appender", () => {
     assert.deepEqual(broker.route(JOURNAL), ROUTE);
   });
 
+  it("forgets the route to a broker that is gone", async () => {
+    const broker = new FakeBroker();
+    broker.updateRoute(JOURNAL, ROUTE);
+    broker.plan = () => ({ at: "write", error: unavailable() });
+    await assert.rejects(new Appender(broker, { journal: JOURNAL }).write(bytes("x")));
+    assert.equal(broker.route(JOURNAL).primary, -1);
+  });
+
   it("does not take an early OK for a commit", async () => {
     const broker = new FakeBroker();
     broker.plan = () => ({ at: "early", status: "OK" });
@@ -107,8 +115,8 @@ describe("Appender", () => {
     ["NOT_JOURNAL_PRIMARY_BROKER", "not-journal-primary-broker", /NOT_JOURNAL_PRIMARY_BROKER/],
     ["INSUFFICIENT_JOURNAL_BROKERS", "insufficient-journal-brokers", /INSUFFICIENT/],
     ["WRONG_APPEND_OFFSET", "wrong-append-offset", /1234/],
-    ["INDEX_HAS_GREATER_OFFSET", "index-has-greater-offset", /operator/],
-    ["NOT_ALLOWED", "not-allowed", /not allowed/],
+    ["INDEX_HAS_GREATER_OFFSET", "index-has-greater-offset", /must give the offset/],
+    ["NOT_ALLOWED", "not-allowed", /do not allow/],
     ["SUSPENDED", "suspended", /SUSPEND_NO_RESUME/],
     ["REGISTER_MISMATCH", "register-mismatch", /author=somebody.*author=me/],
     ["FRAGMENT_STORE_UNHEALTHY", "fragment-store-unhealthy", /s3: connection timeout/],

@@ -197,6 +197,16 @@ describe("AppendService", () => {
     assert.deepEqual(broker.texts(), ["0a 0b 1a 1b 2a 2b 3a 3b "]);
   });
 
+  it("keeps the order of large and small appends that were released in any order", async () => {
+    const { broker, service } = setUp();
+    const texts = ["a ", "b".repeat(20_000), "c ", "d".repeat(300_000), "e ", "f ".repeat(5_000), "g"];
+    const ops = texts.map(() => service.startAppend({ journal: A }));
+    for (const [index, op] of ops.entries()) op.writer.write(texts[index] ?? "");
+    for (const op of [...ops].reverse()) op.release();
+    await ops[0]?.done;
+    assert.deepEqual(broker.texts(), [texts.join("")]);
+  });
+
   it("sends what was released although a later append is still being written", async () => {
     const { broker, service } = setUp();
     const first = put(service, A, "first ");

@@ -130,8 +130,10 @@ export class FakeBroker implements RoutedJournalClient {
   plan: (rpc: Rpc) => Fault | undefined = () => undefined;
   /** Commits wait for it. */
   gate: Promise<void> = Promise.resolve();
-  /** Told of each commit, before the content is kept; true keeps nothing. */
+  /** Told of each commit instead of keeping its content. */
   sink: ((rpc: Rpc) => void) | undefined;
+  /** Given each chunk instead of keeping it. */
+  look: ((rpc: Rpc, content: Uint8Array) => void) | undefined;
   #watchers: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
 
   /** Holds all commits until the function is called. */
@@ -202,7 +204,8 @@ export class FakeBroker implements RoutedJournalClient {
         for (let turn = 0; turn < 3; turn++) await undefined;
         if (fault?.at === "write") return fail(fault.error);
         if (fault?.at === "early") return false;
-        rpc.chunks.push(Buffer.from(content));
+        if (this.look !== undefined) this.look(rpc, content);
+        else rpc.chunks.push(Buffer.from(content));
         return true;
       },
       commit: async () => {

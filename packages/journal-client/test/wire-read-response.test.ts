@@ -184,8 +184,8 @@ describe("the decoder of ReadResponse", () => {
   });
 
   it("names the numbers of enums that it does not know", () => {
-    const bad = (partial: Parameters<typeof wire.ReadResponse.fromPartial>[0]): Buffer =>
-      Buffer.from(wire.ReadResponse.encode(wire.ReadResponse.fromPartial(partial)).finish());
+    const bad = (fields: Partial<wire.ReadResponse>): Buffer =>
+      Buffer.from(wire.ReadResponse.encode({ ...wire.ReadResponse.fromPartial({}), ...fields }).finish());
     expect(() => decodeReadResponse(bad({ status: 9101 as never }))).toThrow("ReadResponse.status is 9101");
     expect(() => decodeReadResponse(bad({ status: -1 as never }))).toThrow("ReadResponse.status is -1");
     const fragment = fragmentOf("a/journal", 0n, "foo", { compressionCodec: 0 });

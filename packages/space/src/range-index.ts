@@ -85,7 +85,7 @@ export class RangeIndex<P, V> implements Iterable<RangeEntry<P, V>> {
     this.#visit(point, 1, point, visitor);
   }
 
-  /** Calls the visitor for each entry whose range overlaps this one; otherwise as `visit`. An empty range overlaps nothing. */
+  /** Calls the visitor for each entry whose range overlaps this one; otherwise as `visit`, but it makes a copy of the range. An empty range overlaps nothing. */
   visitOverlapping(range: Range<NoInfer<P>>, visitor: (value: V, range: Range<P>) => void): void {
     checkVisitor(visitor);
     const { from, to } = ownRange(this.space, range);

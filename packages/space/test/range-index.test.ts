@@ -138,6 +138,22 @@ describe("RangeIndex", () => {
     expect(index.at(4)).toEqual(["a"]);
   });
 
+  it("answers a visitor's own questions, however deep, and goes on with the first one where it was", () => {
+    const index = new RangeIndex<number, number>(hash16);
+    for (let from = 0; from < 100; from++) index.add({ from, to: from + 10 }, from);
+    const expected = (point: number): number[] =>
+      Array.from({ length: 100 }, (_, from) => from).filter((from) => from <= point && point < from + 10);
+    const ask = (point: number, depth: number): void => {
+      const found: number[] = [];
+      index.visit(point, (value) => {
+        found.push(value);
+        if (depth > 0 && value % 5 === 0) ask((point * 7 + value) % 109, depth - 1);
+      });
+      expect(sorted(found)).toEqual(expected(point));
+    };
+    for (let point = 0; point < 110; point += 3) ask(point, 4);
+  });
+
   it("refuses what is no range, no point and no visitor", () => {
     const index = new RangeIndex<number, string>(hash16);
     for (const range of [undefined, null, 5, { from: 5, to: 4 }, { from: infinity, to: infinity }]) {

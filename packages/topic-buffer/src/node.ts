@@ -9,7 +9,6 @@ import {
   formatSegmentId,
   type GetManyOptions,
   type HashRange,
-  inRange,
   type LaneTarget,
   MAX_KEYS,
   type PublishBatch,

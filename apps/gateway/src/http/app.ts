@@ -20,7 +20,8 @@ export interface HttpAppOptions {
 
 export interface GatewayAppOptions extends HttpAppOptions {
   readonly client: TopicClient;
-  readonly buffers: BufferRegistry;
+  /** What is thought of the buffers, for the status. */
+  readonly buffers: Pick<BufferRegistry, "judge" | "summary">;
   readonly sessions: HttpSessions;
   readonly clock: Clock;
   /** Aborts when the server closes: open streams and waiting pulls end. */

@@ -35,11 +35,15 @@
 //	gazette-peer uuid -producer HEX12 (-clock N | -time RFC3339) [-flags N] | -parse UUID
 //	    {"uuid", "producer", "clock", "flags", "time"}; the clock is decimal text, because it exceeds 2^53
 //
+//	gazette-peer cert -dir PATH
+//	    Writes ca.pem, cert.pem and key.pem for TLS on 127.0.0.1, good for a day: {"caFile", "certFile", "keyFile"}
+//
 //	gazette-peer bench MODE -journal NAME ...
 //	    See bench.go.
 //
-// All but uuid take -endpoint URL (http://127.0.0.1:PORT or unix://HOST/PATH), -auth-keys BASE64 or -token TOKEN, -zone
-// (default local) and -cache N (default 256: routes that are remembered; 0: brokers proxy).
+// All but uuid and cert take -endpoint URL (http://127.0.0.1:PORT or unix://HOST/PATH), -auth-keys BASE64 or -token TOKEN, -zone
+// (default local) and -cache N (default 256: routes that are remembered; 0: brokers proxy),
+// and for https -ca PATH and, where brokers want certificates of clients, -cert PATH and -key PATH.
 package main
 
 import (
@@ -66,7 +70,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("which of append, read, publish, read-committed, list, uuid, bench?"))
+		fail(fmt.Errorf("which of append, read, publish, read-committed, list, uuid, cert, bench?"))
 	}
 	var commands = map[string]func(context.Context, []string) error{
 		"append":         runAppend,
@@ -75,6 +79,7 @@ func main() {
 		"read-committed": runReadCommitted,
 		"list":           runList,
 		"uuid":           runUUID,
+		"cert":           runCert,
 		"bench":          runBench,
 	}
 	var run, ok = commands[os.Args[1]]
@@ -96,6 +101,7 @@ func fail(err error) {
 // A connection's flags, common to the commands.
 type dialFlags struct {
 	endpoint, authKeys, token, zone string
+	ca, cert, key                   string
 	cache                           int
 }
 
@@ -105,6 +111,9 @@ func newFlags(name string) (*flag.FlagSet, *dialFlags) {
 	set.StringVar(&d.authKeys, "auth-keys", "", "base64 keys: the first signs")
 	set.StringVar(&d.token, "token", "", "bearer token")
 	set.StringVar(&d.zone, "zone", "local", "whose brokers are preferred")
+	set.StringVar(&d.ca, "ca", "", "file of the trusted authority")
+	set.StringVar(&d.cert, "cert", "", "file of our certificate")
+	set.StringVar(&d.key, "key", "", "file of its key")
 	set.IntVar(&d.cache, "cache", 256, "routes that are remembered")
 	return set, d
 }
@@ -115,6 +124,7 @@ func (d *dialFlags) dial(ctx context.Context) pb.RoutedJournalClient {
 	var config mbp.ClientConfig
 	config.Address = pb.Endpoint(d.endpoint)
 	config.AuthKeys, config.AuthToken = d.authKeys, d.token
+	config.TrustedCAFile, config.CertFile, config.CertKeyFile = d.ca, d.cert, d.key
 	config.Cache.Size, config.Cache.TTL = d.cache, time.Minute
 	return config.MustRoutedJournalClient(ctx)
 }

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "./errors.js";
 import { requestJson, requestText } from "./http.js";
@@ -9,6 +9,16 @@ import type { ServerKind, ServerOptions } from "./server-kind.js";
 export type GazetteEtcd =
   | { readonly endpoint: string }
   | { readonly members: readonly { readonly endpoint: string; readonly running: boolean }[] };
+
+/** Paths of PEM files; `makeCertificates` makes such. */
+export interface GazetteTls {
+  readonly caFile: string;
+  /** The brokers present it, to each other too. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Clients need a certificate of the same authority. Default false. */
+  readonly clientCertificates?: boolean;
+}
 
 export interface GazetteBrokerSettings {
   /** The gazette program. */
@@ -23,6 +33,7 @@ export interface GazetteBrokerSettings {
   readonly fileRoot: string;
   readonly fileOnly: boolean;
   readonly authKeys: string | undefined;
+  readonly tls: GazetteTls | undefined;
   readonly leaseSeconds: number;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -37,12 +48,11 @@ export class GazetteBroker extends ServerProcess<string> {
     this.#settings = settings;
   }
 
-  /** What clients dial and what the broker advertises: `http://127.0.0.1:PORT`, or `unix://127.0.0.1/PATH`. The same after a restart. */
+  /** What clients dial and what the broker advertises: `http://127.0.0.1:PORT` (https with `tls`), or `unix://127.0.0.1/PATH`. The same after a restart. */
   get endpoint(): string {
-    const { socketPath } = this.#settings;
-    return socketPath === undefined
-      ? `http://127.0.0.1:${this.ports.broker}`
-      : `unix://127.0.0.1${socketPath}`;
+    const { socketPath, tls } = this.#settings;
+    if (socketPath !== undefined) return `unix://127.0.0.1${socketPath}`;
+    return `${tls === undefined ? "http" : "https"}://127.0.0.1:${this.ports.broker}`;
   }
 
   get socketPath(): string | undefined {
@@ -60,9 +70,9 @@ export class GazetteBroker extends ServerProcess<string> {
     options: { readonly post: unknown; readonly token?: string; readonly signal?: AbortSignal },
   ): Promise<unknown> {
     const headers = options.token === undefined ? undefined : { authorization: `Bearer ${options.token}` };
-    const { socketPath } = this.#settings;
-    const base = socketPath === undefined ? this.endpoint : "http://unix";
-    return requestJson(`${base}${path}`, { post: options.post, signal: options.signal, headers, socketPath });
+    return gatewayCall(this.#settings, this.ports.broker).then(({ base, ...call }) =>
+      requestJson(`${base}${path}`, { ...call, post: options.post, signal: options.signal, headers }),
+    );
   }
 
   /**
@@ -94,6 +104,7 @@ function brokerKind(settings: GazetteBrokerSettings): ServerKind<string> {
         "etcd.prefix": settings.etcdPrefix,
         "etcd.lease": `${settings.leaseSeconds}s`,
         "log.level": "info",
+        ...tlsFlags(settings.tls),
         ...(settings.authKeys === undefined ? {} : { "broker.auth-keys": settings.authKeys }),
       };
       return {
@@ -112,16 +123,36 @@ function brokerKind(settings: GazetteBrokerSettings): ServerKind<string> {
     isReady: async ({ ports, log }, signal) => {
       // It says this after it has bound its port: whoever answers there is this broker.
       if (!(await log()).includes("starting broker")) return false;
-      const base = socketPath === undefined ? `http://127.0.0.1:${ports.broker}` : "http://unix";
+      const { base, ...call } = await gatewayCall(settings, ports.broker);
       // Until the broker serves, the port is bound and nobody accepts.
-      const { status } = await requestText(`${base}/debug/ready`, {
-        socketPath,
-        timeoutMs: 1_000,
-        signal,
-      });
+      const { status } = await requestText(`${base}/debug/ready`, { ...call, timeoutMs: 1_000, signal });
       return status === 200;
     },
   };
+}
+
+function tlsFlags(tls: GazetteTls | undefined): Record<string, string> {
+  if (tls === undefined) return {};
+  return {
+    "broker.server-cert-file": tls.certFile,
+    "broker.server-cert-key-file": tls.keyFile,
+    ...(tls.clientCertificates === true ? { "broker.server-ca-file": tls.caFile } : {}),
+    "broker.peer-cert-file": tls.certFile,
+    "broker.peer-cert-key-file": tls.keyFile,
+    "broker.peer-ca-file": tls.caFile,
+  };
+}
+
+/** How the broker's HTTP is called: on a Unix socket without TLS, as brokers do. */
+async function gatewayCall(
+  { socketPath, tls }: GazetteBrokerSettings,
+  port: number | undefined,
+): Promise<{ readonly base: string; socketPath?: string; ca?: string; cert?: string; key?: string }> {
+  if (socketPath !== undefined) return { base: "http://unix", socketPath };
+  if (tls === undefined) return { base: `http://127.0.0.1:${port}` };
+  const read = (path: string): Promise<string> => readFile(path, "utf8");
+  const [ca, cert, key] = await Promise.all([read(tls.caFile), read(tls.certFile), read(tls.keyFile)]);
+  return { base: `https://127.0.0.1:${port}`, ca, cert, key };
 }
 
 /**

@@ -1,10 +1,17 @@
+import { resolve } from "node:path";
+import { HarnessError } from "./errors.js";
+import type { GazetteTls } from "./gazette-broker.js";
 import { buildGoServer } from "./go-build.js";
 import { gazettePeerBuild } from "./go-servers.js";
 import { type RunOptions, type RunResult, runProgram } from "./run-program.js";
 
 export interface GazettePeerOptions extends Omit<RunOptions, "args"> {
   /** The broker to talk to, or a cluster: its first broker. `uuid` needs none. */
-  readonly gazette?: { readonly endpoint: string; readonly authKeys?: string | undefined };
+  readonly gazette?: {
+    readonly endpoint: string;
+    readonly authKeys?: string | undefined;
+    readonly tls?: GazetteTls | undefined;
+  };
 }
 
 /** What `gazette-peer bench` prints; `servers/gazette-peer/bench.go` says what is measured. */
@@ -36,7 +43,17 @@ export async function runGazettePeer(
   const program = await buildGoServer(gazettePeerBuild, { signal: options.signal });
   const connection = gazette === undefined ? [] : ["-endpoint", gazette.endpoint];
   const auth = gazette?.authKeys === undefined ? [] : ["-auth-keys", gazette.authKeys];
-  return runProgram(program, { ...rest, args: [...args, ...connection, ...auth] });
+  const tls = gazette?.tls;
+  const trust = tls === undefined ? [] : ["-ca", tls.caFile];
+  const own = tls?.clientCertificates === true ? ["-cert", tls.certFile, "-key", tls.keyFile] : [];
+  return runProgram(program, { ...rest, args: [...args, ...connection, ...auth, ...trust, ...own] });
+}
+
+/** Makes an authority and a certificate for 127.0.0.1 and localhost, good for a day, as files in a folder. @throws as `runGazettePeer` */
+export async function makeCertificates(folder: string): Promise<GazetteTls> {
+  const [files] = await askGazettePeer<GazetteTls>(["cert", "-dir", resolve(folder)]);
+  if (files === undefined) throw new HarnessError("request-failed", "gazette-peer cert printed nothing");
+  return files;
 }
 
 /** The same, and what it printed as JSON, one value a line. */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HarnessError } from "./errors.js";
-import { GazetteBroker, type GazetteEtcd, socketPathIn } from "./gazette-broker.js";
+import { GazetteBroker, type GazetteEtcd, type GazetteTls, socketPathIn } from "./gazette-broker.js";
 import { creation, deletion, type GazetteJournal, type GazetteListing, listing } from "./gazette-journals.js";
 import { type GazetteTokenOptions, gazetteToken } from "./gazette-token.js";
 import { buildGoServer } from "./go-build.js";
@@ -27,6 +27,8 @@ export interface GazetteOptions extends Omit<ServerOptions, "dataDir"> {
   readonly authKeys?: string;
   /** Default "port": a loopback port each. "unix": a Unix socket each. */
   readonly listen?: "port" | "unix";
+  /** Brokers serve TLS, and so talk to each other. Default: no TLS. Not for Unix sockets, on which Gazette has none. */
+  readonly tls?: GazetteTls;
   /** After this without a sign of life a broker is no member, and others take its journals over. Default 5; etcd's shortest is 2. */
   readonly leaseSeconds?: number;
   /** More flags for each broker, after the harness's own. */
@@ -58,6 +60,7 @@ export class GazetteCluster implements AsyncDisposable {
   readonly brokers: readonly GazetteBroker[];
   readonly fileRoot: string;
   readonly authKeys: string | undefined;
+  readonly tls: GazetteTls | undefined;
   readonly #gazctl: string;
   readonly #folder: string;
   #keepFolder = false;
@@ -67,12 +70,14 @@ export class GazetteCluster implements AsyncDisposable {
     readonly brokers: readonly GazetteBroker[];
     readonly fileRoot: string;
     readonly authKeys: string | undefined;
+    readonly tls: GazetteTls | undefined;
     readonly gazctl: string;
     readonly folder: string;
   }) {
     this.brokers = parts.brokers;
     this.fileRoot = parts.fileRoot;
     this.authKeys = parts.authKeys;
+    this.tls = parts.tls;
     this.#gazctl = parts.gazctl;
     this.#folder = parts.folder;
   }
@@ -104,11 +109,15 @@ export class GazetteCluster implements AsyncDisposable {
   ): Promise<RunResult> {
     const { broker = this.#running(), ...rest } = options;
     const auth = this.authKeys === undefined ? [] : [`--broker.auth-keys=${this.authKeys}`];
-    // The address is the flag's own form, in which a Unix socket has a host.
-    return runProgram(this.#gazctl, {
-      ...rest,
-      args: [...args, `--broker.address=${broker.endpoint}`, ...auth],
-    });
+    const { tls } = this;
+    const trust = tls === undefined ? [] : [`--broker.trusted-ca-file=${tls.caFile}`];
+    const own =
+      tls?.clientCertificates === true
+        ? [`--broker.cert-file=${tls.certFile}`, `--broker.cert-key-file=${tls.keyFile}`]
+        : [];
+    // The address is in the flag's own form, in which a Unix socket has a host.
+    const address = `--broker.address=${broker.endpoint}`;
+    return runProgram(this.#gazctl, { ...rest, args: [...args, address, ...auth, ...trust, ...own] });
   }
 
   /** @throws HarnessError "request-failed" */
@@ -258,13 +267,15 @@ export async function startGazette(options: GazetteOptions): Promise<GazetteClus
       fileRoot: root,
       fileOnly: options.fileOnly ?? false,
       authKeys,
+      tls: options.tls,
       leaseSeconds: options.leaseSeconds ?? 5,
       args: options.args ?? [],
       env: options.env ?? {},
     };
-    return new GazetteBroker(settings, rest);
+    // To hand journals over takes less, and a broker that has nobody to hand them to would wait for ever.
+    return new GazetteBroker(settings, { stopWithinMs: 2_000, ...rest });
   });
-  const cluster = new GazetteCluster({ brokers, fileRoot: root, authKeys, gazctl, folder });
+  const cluster = new GazetteCluster({ brokers, fileRoot: root, authKeys, tls: options.tls, gazctl, folder });
   const results = await Promise.allSettled(brokers.map((broker) => broker.start()));
   const failure = results.find(({ status }) => status === "rejected");
   if (failure !== undefined) {

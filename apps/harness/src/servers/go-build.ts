@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -151,9 +151,17 @@ async function build(
       if (!isProgram(join(target, server.name))) throw error;
     });
     await rm(log, { force: true });
+    await removeOldLogs(join(target, ".."));
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** The logs of builds that failed before something was mended; not those of builds that run, which hold a lock. */
+async function removeOldLogs(folder: string): Promise<void> {
+  const names = new Set(await readdir(folder));
+  const old = [...names].filter((name) => name.endsWith(".log") && !names.has(name.replace(/log$/, "lock")));
+  await Promise.all(old.map((name) => rm(join(folder, name), { force: true })));
 }
 
 async function goSettings(

@@ -1,4 +1,5 @@
-import { request } from "node:http";
+import { request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
 
 export interface RequestOptions {
   /** Default GET, and POST with a `post`. */
@@ -8,6 +9,11 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** A Unix socket on which the server listens, in place of the URL's host and port. */
   readonly socketPath?: string;
+  /** For https: the trusted authority, as PEM. Default: the usual ones. */
+  readonly ca?: string;
+  /** With `ca`, for servers that ask for it: our certificate and its key, as PEM. */
+  readonly cert?: string;
+  readonly key?: string;
   /** Default 2,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -38,9 +44,12 @@ export function requestText(
     signal?.throwIfAborted();
     const fail = (error: Error): void => reject(signal?.aborted === true ? signal.reason : error);
     const body = options.post === undefined ? undefined : JSON.stringify(options.post);
-    const call = request(
+    const call = (url.startsWith("https:") ? requestHttps : requestHttp)(
       url,
       {
+        ca: options.ca,
+        cert: options.cert,
+        key: options.key,
         agent: false,
         method: options.method ?? (body === undefined ? "GET" : "POST"),
         timeout: options.timeoutMs ?? 2_000,

@@ -13,12 +13,13 @@ export {
   s3Store,
   startGazette,
 } from "./gazette.js";
-export { GazetteBroker, type GazetteEtcd } from "./gazette-broker.js";
+export { GazetteBroker, type GazetteEtcd, type GazetteTls } from "./gazette-broker.js";
 export type { GazetteCodec, GazetteJournal, GazetteListing } from "./gazette-journals.js";
 export {
   askGazettePeer,
   type GazettePeerFigures,
   type GazettePeerOptions,
+  makeCertificates,
   runGazettePeer,
 } from "./gazette-peer.js";
 export {

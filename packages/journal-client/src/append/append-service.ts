@@ -210,7 +210,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
       }
       signal?.throwIfAborted();
     }
-    this.#spill?.close();
+    await this.#spill?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@ import { JournalError } from "../errors.js";
 import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
 import { nodeWritable, webWritable } from "./appender-streams.js";
-import { appendRefusal, unknownOutcome } from "./refusal.js";
+import { appendRefusal, isUnavailable, unknownOutcome } from "./refusal.js";
 
 /** Brokers refuse messages of several MiB; above this, larger ones are no faster. */
 export const DEFAULT_CHUNK_BYTES: number = 128 * 1024;
@@ -188,6 +188,8 @@ export class Appender implements AsyncDisposable {
       error: this.outcomeUnknown ? unknownOutcome(cause, this.request.journal) : cause,
     };
     await this.#stream?.abort();
+    // The broker may be gone for good: the next try asks any.
+    if (isUnavailable(cause)) this.#client.updateRoute(this.request.journal, undefined);
     return this.#failure.error;
   }
 }

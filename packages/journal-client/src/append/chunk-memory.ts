@@ -36,7 +36,8 @@ export class ChunkMemory {
   take(bytes: number): Buffer {
     this.used += bytes;
     let buffer = bytes === this.chunkBytes ? this.#free.pop() : undefined;
-    if (buffer === undefined) buffer = bytes < OWN_BYTES ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
+    if (buffer === undefined)
+      buffer = bytes < OWN_BYTES ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
     this.onTake?.();
     return buffer;
   }

@@ -1,42 +1,32 @@
-import { isJournalError, JournalError, type StatusErrorCode } from "../errors.js";
+import { isJournalError, JournalError } from "../errors.js";
 import type { LabelSelector, LabelSet } from "../protocol/label.js";
 import { formatLabelSelector } from "../protocol/label-selector.js";
 import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
+import { statusError } from "../wire/status-error.js";
 
 /** The broker's refusal of an append as an error, or undefined when it said OK. */
 export function appendRefusal(request: AppendRequest, response: AppendResponse): JournalError | undefined {
   const { journal } = request;
   const { status } = response;
   if (status === "OK") return undefined;
-  const code = status.toLowerCase().replaceAll("_", "-") as StatusErrorCode; // The codes are the statuses, spelt so.
-  let why: string;
-  switch (status) {
+  const detail = refusalDetail(request, response);
+  return statusError(status, detail === undefined ? { journal } : { journal, detail });
+}
+
+function refusalDetail(request: AppendRequest, response: AppendResponse): string | undefined {
+  switch (response.status) {
     case "REGISTER_MISMATCH":
-      why = `its registers are ${printRegisters(response.registers)}, and the request asks for ${printSelector(request.checkRegisters)}`;
-      break;
+      return `they are ${printRegisters(response.registers)}, and it asked for ${printSelector(request.checkRegisters)}`;
     case "FRAGMENT_STORE_UNHEALTHY":
-      why = `its fragment store is not healthy: ${response.storeHealthError || "the broker does not say why"}`;
-      break;
+      return response.storeHealthError;
     case "WRONG_APPEND_OFFSET":
-      why = `its write head is not at the offset asked for, ${request.offset ?? 0n}`;
-      break;
-    case "INDEX_HAS_GREATER_OFFSET":
-      why = "its fragments reach further than its brokers know; an operator has to reset the write head";
-      break;
-    case "JOURNAL_NOT_FOUND":
-      why = "there is no such journal";
-      break;
+      return `${request.offset ?? 0n} was asked for`;
     case "SUSPENDED":
-      why = `it is suspended, and the request says ${request.suspend ?? "SUSPEND_RESUME"}`;
-      break;
-    case "NOT_ALLOWED":
-      why = "that is not allowed, by its flags or to this client";
-      break;
+      return `the request says ${request.suspend ?? "SUSPEND_RESUME"}`;
     default:
-      why = `the broker answered ${status}`;
+      return undefined;
   }
-  return new JournalError(code, `could not append to ${journal}: ${why}`, { journal });
 }
 
 /** Whether the request fences: then a refusal is for its sender to see, and a second try is his to decide. */
@@ -53,10 +43,14 @@ const ROUTING: ReadonlySet<string> = new Set([
 
 const GRPC_UNAVAILABLE = 14;
 
+/** Whether the call did not reach its broker, or lost it. */
+export function isUnavailable(error: unknown): boolean {
+  return isJournalError(error, "transport") && error.grpcCode === GRPC_UNAVAILABLE;
+}
+
 /** What a one-shot append tries again. */
 export function isPassing(error: unknown): boolean {
-  if (!isJournalError(error)) return false;
-  return error.code === "transport" ? error.grpcCode === GRPC_UNAVAILABLE : ROUTING.has(error.code);
+  return isUnavailable(error) || (isJournalError(error) && ROUTING.has(error.code));
 }
 
 /** What no later try can mend, so that an append service gives up. All else it tries again. */

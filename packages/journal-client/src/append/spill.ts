@@ -36,7 +36,7 @@ export class Spill {
   #candidates: Chunk[] = [];
   #segment: Segment | undefined;
   #diskBytes = 0;
-  #running = false;
+  #running: Promise<void> | undefined;
   #swept = false;
   #closed = false;
   #wake: (() => void) | undefined;
@@ -61,16 +61,16 @@ export class Spill {
 
   /** Looks whether memory is full enough to begin. */
   press(): void {
-    if (this.#running || this.#closed || this.#deps.memory.used <= this.#deps.aboveBytes) return;
-    this.#running = true;
-    void this.#run();
+    if (this.#running !== undefined || this.#closed) return;
+    if (this.#deps.memory.used > this.#deps.aboveBytes) this.#running = this.#run();
   }
 
-  /** Stops spilling; files that hold appends stay until those are done. */
-  close(): void {
+  /** Stops spilling, and resolves when nothing is being written. Files that hold appends stay until those are done. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#candidates = [];
     this.#wake?.();
+    await this.#running;
   }
 
   async #run(): Promise<void> {
@@ -99,7 +99,7 @@ export class Spill {
         await this.#pause(delayMs);
       }
     }
-    this.#running = false;
+    this.#running = undefined;
   }
 
   #choose(): Chunk[] {

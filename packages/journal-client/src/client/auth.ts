@@ -6,13 +6,19 @@ import type { Label, LabelSelector } from "../protocol/label.js";
 import { systemClock } from "../system.js";
 
 /** Bits of a claim. Applications may have their own, from 1 << 16. */
-export const Capability = {
+export const Capability: {
+  readonly LIST: number;
+  readonly APPLY: number;
+  readonly READ: number;
+  readonly APPEND: number;
+  readonly REPLICATE: number;
+} = {
   LIST: 1 << 1,
   APPLY: 1 << 2,
   READ: 1 << 3,
   APPEND: 1 << 4,
   REPLICATE: 1 << 5,
-} as const;
+};
 
 /** The least that a call needs. */
 export interface Claims {

@@ -8,7 +8,13 @@ import { listAllFragments } from "../list/list-fragments.js";
 import { getJournal, listAllJournals } from "../list/list-journals.js";
 import { WatchedList, type WatchedListOptions } from "../list/watched-list.js";
 import type { JournalSpec } from "../protocol/journal-spec.js";
-import type { AppendRequest, ApplyRequest, FragmentsRequest, ListRequest } from "../protocol/requests.js";
+import type {
+  AppendRequest,
+  ApplyRequest,
+  FragmentsRequest,
+  ListRequest,
+  ReadRequest,
+} from "../protocol/requests.js";
 import type {
   AppendResponse,
   ApplyResponse,
@@ -16,7 +22,11 @@ import type {
   FragmentsResponse,
   ListResponse,
 } from "../protocol/responses.js";
+import { type FileTransportOptions, fileTransport } from "../read/file-transport.js";
+import { type FragmentReader, type OpenFragmentOptions, openFragmentUrl } from "../read/fragment-reader.js";
 import { fragmentTransports } from "../read/fragment-transports.js";
+import { Reader, type ReaderOptions } from "../read/reader.js";
+import { RetryReader, type RetryReaderOptions } from "../read/retry-reader.js";
 import { systemClock, systemRandom } from "../system.js";
 import { GrpcClient, type GrpcClientOptions } from "./grpc-client.js";
 import type { CallOptions, FragmentTransport, RoutedJournalClient } from "./routed-journal-client.js";
@@ -45,6 +55,26 @@ export class JournalClient extends GrpcClient implements RoutedJournalClient {
   /** http and https, and the file roots that were installed. */
   get fragments(): FragmentTransport {
     return this.#fragments;
+  }
+
+  /**
+   * Lets URLs `file:///...` of fragments be read under this folder: for brokers whose stores are files that this process sees, too. Of several
+   * the last one counts. The returned function takes it back.
+   */
+  installFileTransport(root: string, options?: FileTransportOptions): () => void {
+    return this.#fragments.install("file", fileTransport(root, options));
+  }
+
+  openFragmentUrl(options: OpenFragmentOptions): Promise<FragmentReader> {
+    return openFragmentUrl(this.#fragments, options);
+  }
+
+  reader(request: ReadRequest, options?: ReaderOptions): Reader {
+    return new Reader(this, request, options);
+  }
+
+  retryReader(request: ReadRequest, options?: RetryReaderOptions): RetryReader {
+    return new RetryReader(this, request, { ...this.#time, ...options });
   }
 
   appender(request: AppendRequest, options?: AppenderOptions): Appender {

@@ -85,7 +85,10 @@ function readList(list: string, term: string): readonly string[] {
   return values;
 }
 
-/** Prints a selector as brokers do: what is included first, names in order. `parseLabelSelector` of it gives the same selector. */
+/**
+ * Prints a selector as brokers do: what is included first, names in order. `parseLabelSelector` of it gives the same selector. (A value that
+ * begins with "=" gets a space before it: brokers print `foo==bar` for "=bar", and would read that as "bar".)
+ */
 export function formatLabelSelector(selector: LabelSelector): string {
   return [...formatTerms(selector.include, false), ...formatTerms(selector.exclude, true)].join(",");
 }
@@ -101,7 +104,7 @@ function formatTerms(labels: LabelSet, excluded: boolean): string[] {
     const values = named.slice(begin, end).map((label) => label.value);
     if (values.length > 1) terms.push(`${name} ${excluded ? "notin" : "in"} (${values.join(",")})`);
     else if (value === "") terms.push(excluded ? `!${name}` : name);
-    else terms.push(`${name}${excluded ? "!=" : "="}${value}`);
+    else terms.push(`${name}${excluded ? "!=" : value.startsWith("=") ? "= " : "="}${value}`);
     begin = end;
   }
   return terms;

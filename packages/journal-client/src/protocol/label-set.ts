@@ -54,10 +54,10 @@ function labelProblem(label: Label, prefixes: "allowed" | "refused"): boolean {
   return (
     typeof label !== "object" ||
     label === null ||
-    !/^[\w\-+/.]{2,64}$/.test(label.name) ||
-    !/^[\w\-+/.=%]{0,1024}$/.test(label.value) ||
     typeof label.name !== "string" ||
     typeof label.value !== "string" ||
+    !/^[\w\-+/.]{2,64}$/.test(label.name) ||
+    !/^[\w\-+/.=%]{0,1024}$/.test(label.value) ||
     (label.prefix !== undefined &&
       label.prefix !== false &&
       !(label.prefix === true && prefixes === "allowed"))

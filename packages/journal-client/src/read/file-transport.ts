@@ -138,5 +138,7 @@ function failure(url: string, error: unknown): unknown {
   }
   return code === "ENOENT" || code === "ENOTDIR"
     ? new JournalError("fragment-not-found", `there is no file for ${printableUrl(url)}`, { cause: error })
-    : new JournalError("fragment-fetch", `the file for ${printableUrl(url)} cannot be read`, { cause: error });
+    : new JournalError("fragment-fetch", `the file for ${printableUrl(url)} cannot be read`, {
+        cause: error,
+      });
 }

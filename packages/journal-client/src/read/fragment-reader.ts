@@ -46,7 +46,10 @@ export class FragmentReader extends ByteStream {
     this.#offset = fragment.begin;
     this.#signal = options.signal;
     this.#transfer = options.transfer;
-    this.#content = decoderOf(fragment.compressionCodec, options.contentEncoding)(file)[Symbol.asyncIterator]();
+    this.#content = decoderOf(
+      fragment.compressionCodec,
+      options.contentEncoding,
+    )(file)[Symbol.asyncIterator]();
   }
 
   /** Of the next byte to be read. */
@@ -201,7 +204,9 @@ export async function openFragmentUrl(
   const transfer = new AbortController();
   const abort = (): void => transfer.abort(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
-  transfer.signal.addEventListener("abort", () => signal?.removeEventListener("abort", abort), { once: true });
+  transfer.signal.addEventListener("abort", () => signal?.removeEventListener("abort", abort), {
+    once: true,
+  });
   let reader: FragmentReader | undefined;
   try {
     const file = await fragments.get(url, {

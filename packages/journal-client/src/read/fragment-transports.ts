@@ -32,7 +32,9 @@ export class FragmentTransports implements FragmentTransport {
     const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
     const transport = scheme === undefined ? undefined : this.#transports.get(scheme)?.at(-1);
     if (transport === undefined) {
-      const allowed = [...this.#transports].filter(([, installed]) => installed.length > 0).map(([name]) => name);
+      const allowed = [...this.#transports]
+        .filter(([, installed]) => installed.length > 0)
+        .map(([name]) => name);
       throw new JournalError(
         "url-refused",
         `a fragment's URL ${printableUrl(url)} has a scheme that is not allowed here: allowed are ${allowed.join(", ") || "none"}` +

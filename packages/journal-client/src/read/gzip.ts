@@ -1,14 +1,16 @@
-import type { Transform } from "node:stream";
-import { createGunzip } from "node:zlib";
+import type { Transform, TransformOptions } from "node:stream";
+import { createGunzip, type ZlibOptions } from "node:zlib";
 import { JournalError } from "../errors.js";
 import { corrupt, type Decoder, fileTooShort } from "./decoder.js";
 
 /** Of output. Larger pieces cost memory and do not make it faster. */
 const CHUNK_BYTES = 512 * 1024;
 
+/** No further ahead than one piece: the types do not know that zlib's streams take the options of streams. */
+const OPTIONS: ZlibOptions & TransformOptions = { chunkSize: CHUNK_BYTES, readableHighWaterMark: 1 };
+
 /** One member or several, one behind the other (RFC 1952). Anything else behind the last one is an error, as it is in Gazette's own client. */
-export const gunzip: Decoder = (file) =>
-  inflate(file, () => createGunzip({ chunkSize: CHUNK_BYTES, readableHighWaterMark: 1 }), "GZIP");
+export const gunzip: Decoder = (file) => inflate(file, () => createGunzip(OPTIONS), "GZIP");
 
 /** A zlib-like stream of node, which works in its thread pool. */
 export type NodeDecoder = Transform & { readonly bytesWritten: number };

@@ -54,7 +54,10 @@ export function httpTransport(options: HttpTransportOptions = {}): FragmentTrans
         const to = redirection(response, from);
         if (to === undefined) {
           await checkStatus(response, from, transfer);
-          return { body: transfer.body(response), contentEncoding: response.headers["content-encoding"] ?? "" };
+          return {
+            body: transfer.body(response),
+            contentEncoding: response.headers["content-encoding"] ?? "",
+          };
         }
         transfer.drop();
         if (redirects === maxRedirects) {

@@ -19,7 +19,8 @@ export class IdleTimer {
     const arm = (delayMs: number): void => {
       this.#cancel = this.#clock.setTimer(delayMs, () => {
         const since = this.#waitingSinceMs;
-        const restMs = since === undefined ? this.#timeoutMs : since + this.#timeoutMs - this.#clock.monotonicMs();
+        const restMs =
+          since === undefined ? this.#timeoutMs : since + this.#timeoutMs - this.#clock.monotonicMs();
         if (restMs > 0) {
           arm(restMs);
         } else {

@@ -34,7 +34,12 @@ export const nodeFiles: FragmentFiles = {
     );
     try {
       const opened = await handle.stat({ bigint: true });
-      if (!opened.isFile() || opened.dev !== before.dev || opened.ino !== before.ino || (await realpath(file)) !== file) {
+      if (
+        !opened.isFile() ||
+        opened.dev !== before.dev ||
+        opened.ino !== before.ino ||
+        (await realpath(file)) !== file
+      ) {
         await handle.close();
         return undefined;
       }
@@ -50,6 +55,11 @@ export const nodeFiles: FragmentFiles = {
   join: (root, segments) => path.join(root, ...segments),
   isBelow(file, root) {
     const relative = path.relative(root, file);
-    return relative !== "" && relative !== ".." && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
+    return (
+      relative !== "" &&
+      relative !== ".." &&
+      !relative.startsWith(`..${path.sep}`) &&
+      !path.isAbsolute(relative)
+    );
   },
 };

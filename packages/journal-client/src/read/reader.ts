@@ -1,9 +1,9 @@
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
+import type { Route } from "../protocol/header.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import type { ReadResponse } from "../protocol/responses.js";
-import type { Route } from "../protocol/header.js";
 import { statusError } from "../wire/status-error.js";
 import type { Buffering } from "./buffered-reader.js";
 import { ByteStream } from "./byte-stream.js";
@@ -96,7 +96,10 @@ export class Reader extends ByteStream {
 
   async read(): Promise<Uint8Array | undefined> {
     if (this.#reading) {
-      throw new JournalError("invalid-argument", "a reader takes one read or seek at a time: another is going on");
+      throw new JournalError(
+        "invalid-argument",
+        "a reader takes one read or seek at a time: another is going on",
+      );
     }
     this.#reading = true;
     try {
@@ -152,7 +155,10 @@ export class Reader extends ByteStream {
   async seek(offset: bigint, whence: Whence = "start"): Promise<bigint> {
     const to = whence === "current" ? this.#offset + offset : offset;
     if (this.#reading) {
-      throw new JournalError("invalid-argument", "a reader takes one read or seek at a time: another is going on");
+      throw new JournalError(
+        "invalid-argument",
+        "a reader takes one read or seek at a time: another is going on",
+      );
     }
     const direct = this.#state === "direct" ? this.#direct : undefined;
     if (direct === undefined || to < this.#offset || to >= direct.fragment.end) {

@@ -3,13 +3,16 @@ import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import type { Clock, Random } from "../clock.js";
 import { isJournalError, JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
+import type { Route } from "../protocol/header.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import { systemClock, systemRandom } from "../system.js";
 import type { Buffering } from "./buffered-reader.js";
 import { ByteStream } from "./byte-stream.js";
 import { OffsetJumpError } from "./offset-jump.js";
 import { Reader, type Whence } from "./reader.js";
-import { type ReadFailures, judge, NO_FAILURES } from "./retry-rules.js";
+import { judge, NO_FAILURES, nextRequest, progressed, type ReadFailures } from "./retry-rules.js";
+
+const UNAVAILABLE = 14;
 
 /** A try of a read failed, and there will be another. */
 export interface ReadRetryEvent {
@@ -111,9 +114,7 @@ export class RetryReader extends ByteStream {
         try {
           const chunk = await reader.read();
           if (chunk !== undefined) {
-            if (this.#failures !== NO_FAILURES) {
-              this.#failures = this.#failures.progressed();
-            }
+            this.#failures = progressed(this.#failures);
             return chunk;
           }
           if (this.#isAtEnd(reader)) {
@@ -147,9 +148,13 @@ export class RetryReader extends ByteStream {
   async seek(offset: bigint, whence: Whence = "start"): Promise<bigint> {
     const to = whence === "current" ? this.offset + offset : offset;
     if (to < -1n || (to === -1n && whence === "current")) {
-      throw new JournalError("invalid-argument", `cannot go to offset ${to} of ${this.journal}: offsets begin at 0`, {
-        journal: this.journal,
-      });
+      throw new JournalError(
+        "invalid-argument",
+        `cannot go to offset ${to} of ${this.journal}: offsets begin at 0`,
+        {
+          journal: this.journal,
+        },
+      );
     }
     this.#enter();
     try {
@@ -219,7 +224,10 @@ export class RetryReader extends ByteStream {
 
   #enter(): void {
     if (this.#busy) {
-      throw new JournalError("invalid-argument", "a reader takes one read or seek at a time: another is going on");
+      throw new JournalError(
+        "invalid-argument",
+        "a reader takes one read or seek at a time: another is going on",
+      );
     }
     this.#canceller.signal.throwIfAborted();
     this.#busy = true;
@@ -240,11 +248,12 @@ export class RetryReader extends ByteStream {
   }
 
   /** The next reader, which asks as the failures until now advise. */
-  #open(): Reader {
+  #open(route?: Route): Reader {
     const { onOffsetJump } = this.#options;
-    return new Reader(this.#client, this.#failures.requestFor(this.#request), {
+    return new Reader(this.#client, nextRequest(this.#request, this.#failures), {
       signal: this.#canceller.signal,
       ...(onOffsetJump === undefined ? {} : { onOffsetJump }),
+      ...(route === undefined || route.members.length === 0 ? {} : { route }),
     });
   }
 
@@ -266,20 +275,23 @@ export class RetryReader extends ByteStream {
     const { signal } = this.#canceller;
     this.#giveUp(reader);
     this.#request = { ...this.#request, offset: reader.offset };
-    const verdict = judge(this.#failures, this.#request, reader, failed);
+    const { attempt } = this.#failures;
+    const { offset, fragment } = reader;
+    const verdict = judge(this.#failures, this.#request, { offset, fragment, failed });
     this.#failures = verdict.failures;
-    this.#reader = this.#open();
+    // A broker that does not serve the journal says who does.
+    const { response } = reader;
+    this.#reader = this.#open(response?.status === "OK" ? undefined : response?.header?.route);
     if (verdict.surfaces) {
       throw failed?.error;
     }
-    if (isJournalError(failed?.error, "transport")) {
+    if (isJournalError(failed?.error, "transport") && failed.error.grpcCode === UNAVAILABLE) {
       // Whoever was asked may be gone; another broker knows better.
       this.#client.updateRoute(this.journal, undefined);
     }
     const delayMs = verdict.backoff === undefined ? 0 : backoffMs(verdict.backoff, random);
     if (failed !== undefined && onRetry !== undefined) {
-      const { journal, offset } = this;
-      onRetry({ type: "retry", journal, offset, error: failed.error, attempt: verdict.attempt, delayMs });
+      onRetry({ type: "retry", journal: this.journal, offset, error: failed.error, attempt, delayMs });
     }
     if (delayMs > 0) {
       await sleep(clock, delayMs, signal);

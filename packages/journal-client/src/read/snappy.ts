@@ -1,6 +1,6 @@
-import { optionalPeer } from "./optional-peer.js";
 import { BufferedReader } from "./buffered-reader.js";
 import { corrupt, type Decoder, fileTooShort } from "./decoder.js";
+import { optionalPeer } from "./optional-peer.js";
 
 const CODEC = "SNAPPY";
 const STREAM_IDENTIFIER = 0xff;

@@ -103,7 +103,10 @@ function checkWindow(header: Uint8Array): void {
     bytes = littleEndian(header, 5 + dictionaryBytes(descriptor), count) + (count === 2 ? 256 : 0);
   }
   if (bytes > MAX_WINDOW_BYTES) {
-    throw corrupt(ZSTD, `its window takes ${bytes} bytes of memory, more than the limit of ${MAX_WINDOW_BYTES}`);
+    throw corrupt(
+      ZSTD,
+      `its window takes ${bytes} bytes of memory, more than the limit of ${MAX_WINDOW_BYTES}`,
+    );
   }
 }
 

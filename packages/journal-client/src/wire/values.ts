@@ -115,20 +115,6 @@ export function fragmentFromWire(place: Place, fragment: wire.Fragment | undefin
   };
 }
 
-export function fragmentToWire(fragment: Fragment): wire.Fragment {
-  const { journal, begin, end, backingStore, modTime, pathPostfix } = fragment;
-  return {
-    journal,
-    begin,
-    end,
-    sum: sumToWire(fragment.sum),
-    compressionCodec: codecToWire(fragment.compressionCodec),
-    backingStore,
-    modTime,
-    pathPostfix,
-  };
-}
-
 /** The digest's 20 bytes travel as three big-endian numbers. */
 function sumFromWire(sum: wire.SHA1Sum | undefined): Uint8Array {
   const bytes = new Uint8Array(20);
@@ -138,11 +124,6 @@ function sumFromWire(sum: wire.SHA1Sum | undefined): Uint8Array {
   view.setBigUint64(8, sum.part2);
   view.setUint32(16, sum.part3);
   return bytes;
-}
-
-function sumToWire(sum: Uint8Array): wire.SHA1Sum {
-  const view = new DataView(sum.buffer, sum.byteOffset, sum.byteLength);
-  return { part1: view.getBigUint64(0), part2: view.getBigUint64(8), part3: view.getUint32(16) };
 }
 
 export function specFromWire(place: Place, spec: wire.JournalSpec | undefined): JournalSpec {

@@ -12,119 +12,39 @@
 import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import * as wire from "../../src/gen/protocol/protocol.js";
-import type { Status } from "../../src/protocol/responses.js";
 import { CallEnded, GrpcCall, resetSocket } from "./grpc-call.js";
+import {
+  type AppendCall,
+  type ApplyCall,
+  type FragmentsCall,
+  type HealthCall,
+  type ListCall,
+  Method,
+  type ReadCall,
+  type Step,
+} from "./stub-call.js";
 import { serveAppend, serveApply, serveFragments, serveHealth, serveList, serveRead } from "./stub-memory.js";
 import { specOf } from "./stub-values.js";
 
+export type { Answer, AppendCall, ListCall, ReadCall, Step, StubCall } from "./stub-call.js";
 export { EMPTY_HEADER } from "./stub-memory.js";
+export {
+  accept,
+  afterBytes,
+  afterCommit,
+  afterEnd,
+  chunk,
+  fail,
+  hang,
+  resetConnection,
+  resetStream,
+  say,
+  sayBytes,
+  sayPartOfFrame,
+  serve,
+  waitFor,
+} from "./stub-steps.js";
 export { fragmentOf, specOf } from "./stub-values.js";
-
-/** The fields of an answer, those that are left out being as on the wire: 0, "", or absent. */
-export type Answer<Message> = Partial<Omit<Message, "status">> & { readonly status?: Status };
-
-/** One call, as it came and with what can be done about it. */
-export interface StubCall<Request, Response> {
-  /** The message, or the first one of an Append. */
-  readonly request: Request;
-  readonly metadata: Readonly<Record<string, string>>;
-  /** The client ended it before the broker did. */
-  readonly cancelled: boolean;
-  /** Of an Append: what came behind the request, until now. */
-  readonly content: Buffer;
-  readonly chunks: readonly Buffer[];
-  /** Of an Append: the empty chunk came. */
-  readonly committed: boolean;
-  /** Of an Append: the client will send nothing more. */
-  readonly halfClosed: boolean;
-  readonly broker: StubBroker;
-  readonly grpc: GrpcCall;
-  send(answer: Answer<Response>): Promise<void>;
-}
-
-/** One step of a script. */
-export type Step<Request, Response> = (call: StubCall<Request, Response>) => Promise<void> | void;
-
-export type ReadCall = StubCall<wire.ReadRequest, wire.ReadResponse>;
-export type AppendCall = StubCall<wire.AppendRequest, wire.AppendResponse>;
-export type ListCall = StubCall<wire.ListRequest, wire.ListResponse>;
-export type ApplyCall = StubCall<wire.ApplyRequest, wire.ApplyResponse>;
-export type FragmentsCall = StubCall<wire.FragmentsRequest, wire.FragmentsResponse>;
-export type HealthCall = StubCall<wire.FragmentStoreHealthRequest, wire.FragmentStoreHealthResponse>;
-
-/** The calls of one method: those that came, and the scripts of those that will. */
-class Method<Request, Response> {
-  readonly calls: StubCall<Request, Response>[] = [];
-  readonly scripts: (readonly Step<Request, Response>[])[] = [];
-  readonly request: wire.MessageFns<Request>;
-  readonly response: wire.MessageFns<Response>;
-  readonly fallback: Step<Request, Response>;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(
-    request: wire.MessageFns<Request>,
-    response: wire.MessageFns<Response>,
-    fallback: Step<Request, Response>,
-  ) {
-    this.request = request;
-    this.response = response;
-    this.fallback = fallback;
-  }
-
-  /** The call with this number, from 1, when it has come. */
-  async arrival(number: number): Promise<StubCall<Request, Response>> {
-    while (this.calls.length < number) await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    return this.calls[number - 1]!;
-  }
-
-  async play(grpc: GrpcCall, broker: StubBroker): Promise<void> {
-    const { response } = this;
-    const chunks: Buffer[] = [];
-    let first: Request | undefined;
-    let committed = false;
-    grpc.onMessage((message) => {
-      if (first === undefined) first = this.request.decode(message);
-      else if (message.length === 0) committed = true;
-      else chunks.push(wire.AppendRequest.decode(message).content);
-    });
-    await grpc.until(() => first !== undefined);
-    const call: StubCall<Request, Response> = {
-      request: first!,
-      metadata: grpc.metadata,
-      broker,
-      grpc,
-      chunks,
-      get content() {
-        return Buffer.concat(chunks);
-      },
-      get committed() {
-        return committed;
-      },
-      get halfClosed() {
-        return grpc.halfClosed;
-      },
-      get cancelled() {
-        return grpc.cancelled;
-      },
-      send: (answer) => grpc.send(encodeAnswer(response, answer)),
-    };
-    const steps = this.scripts.shift() ?? [this.fallback];
-    this.calls.push(call);
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
-    for (const step of steps) await step(call);
-    grpc.finish(0, "");
-  }
-}
-
-function encodeAnswer<Message>(message: wire.MessageFns<Message>, answer: Answer<Message>): Uint8Array {
-  const whole = {
-    ...message.fromPartial({} as never),
-    ...answer,
-    status: wire.Status[answer.status ?? "OK"],
-  };
-  return message.encode(whole as Message).finish();
-}
 
 export class StubBroker {
   readonly endpoint: string;
@@ -338,91 +258,4 @@ export class StubBroker {
         return grpc.finish(12, `no such method: ${grpc.path}`);
     }
   }
-}
-
-/** Sends an answer (of a stream: one of them). */
-export function say<Request, Response>(
-  answer: Answer<Response> | ((call: StubCall<Request, Response>) => Answer<Response>),
-): Step<Request, Response> {
-  return (call) => call.send(typeof answer === "function" ? answer(call) : answer);
-}
-
-/** Sends a chunk of content. */
-export function chunk(
-  offset: bigint,
-  content: string | Uint8Array,
-): Step<wire.ReadRequest, wire.ReadResponse> {
-  return (call) => call.send({ offset, content: Buffer.from(content) });
-}
-
-/** Sends a message of these bytes, which may be no message at all. */
-export function sayBytes(bytes: Uint8Array): Step<unknown, unknown> {
-  return (call) => call.grpc.send(bytes);
-}
-
-/** Sends a part of a gRPC frame: the next step had better end the call. */
-export function sayPartOfFrame(length: number, part: Uint8Array): Step<unknown, unknown> {
-  return (call) => {
-    const frame = Buffer.alloc(5 + part.length);
-    frame.writeUInt32BE(length, 1);
-    frame.set(part, 5);
-    return call.grpc.sendRaw(frame);
-  };
-}
-
-/** Ends the call with a status of gRPC, as 14 for unavailable. */
-export function fail(code: number, details = ""): Step<unknown, unknown> {
-  return ({ grpc }) => grpc.finish(code, details);
-}
-
-/** Resets the stream of the call. The code is HTTP/2's, by default 2, an internal error. */
-export function resetStream(code = 2): Step<unknown, unknown> {
-  return ({ grpc }) => grpc.resetStream(code);
-}
-
-/** Destroys the connection of the call. */
-export function resetConnection(): Step<unknown, unknown> {
-  return ({ grpc }) => grpc.resetConnection();
-}
-
-/** Says nothing more until the client ends the call. */
-export function hang(): Step<unknown, unknown> {
-  return ({ grpc }) => grpc.until(() => false);
-}
-
-/** Goes on when the test says so. */
-export function waitFor(gate: Promise<unknown>): Step<unknown, unknown> {
-  return async ({ grpc }) => {
-    let open = false;
-    void gate.then(() => {
-      open = true;
-      grpc.changed();
-    });
-    await grpc.until(() => open);
-  };
-}
-
-/** Goes on when so many bytes of an Append's content have come. */
-export function afterBytes(count: number): Step<unknown, unknown> {
-  return (call) => call.grpc.until(() => call.content.length >= count);
-}
-
-/** Goes on when the commit of an Append has come, and the client has ended its stream. */
-export function afterCommit(): Step<unknown, unknown> {
-  return (call) => call.grpc.until(() => call.committed && call.halfClosed);
-}
-
-/** Goes on when the client of an Append has ended its stream, with or without a commit. */
-export function afterEnd(): Step<unknown, unknown> {
-  return (call) => call.grpc.until(() => call.halfClosed);
-}
-
-/** Takes an Append into memory, as without a script. */
-export function accept(): Step<wire.AppendRequest, wire.AppendResponse> {
-  return serveAppend;
-}
-
-/** Serves a Read from memory, as without a script. */
-export function serve(): Step<wire.ReadRequest, wire.ReadResponse> {
-  return serveRead;
 }

@@ -77,7 +77,7 @@ export class StubHttpStore {
   }
 
   async #serve(path: string, response: ServerResponse): Promise<void> {
-    const files = this.#files.get(path) ?? [{ status: 404, body: Buffer.from("NoSuchKey") }];
+    const files: StubFile[] = this.#files.get(path) ?? [{ status: 404, body: Buffer.from("NoSuchKey") }];
     const file = files.length > 1 ? files.shift()! : files[0]!;
     const { body, status = 200, contentEncoding, headers = {}, after = body.length, then = "end" } = file;
     const whole = after >= body.length || then !== "end";

@@ -3,7 +3,7 @@ import type * as wire from "../../src/gen/protocol/protocol.js";
 import { stripMeta } from "../../src/protocol/journal-name.js";
 import type { LabelSelector } from "../../src/protocol/label.js";
 import { matchesSelector } from "../../src/protocol/label-selector.js";
-import type { AppendCall, ApplyCall, FragmentsCall, HealthCall, ListCall, ReadCall } from "./stub-broker.js";
+import type { AppendCall, ApplyCall, FragmentsCall, HealthCall, ListCall, ReadCall } from "./stub-call.js";
 import { fragmentOf } from "./stub-values.js";
 
 const CHUNK_BYTES = 1 << 16;

@@ -36,7 +36,7 @@ async function measure(context: BenchContext): Promise<Report> {
     setup: [
       "Partitions are even, of `hash64`; 65,536 probes are the hashes of `key-0` and so on.",
       "A textbook binary search: over an array of the starts, `bigint`s, with `<=`.",
-      "Heap growth is that of `used_heap_size` over 100,000 finds, in windows without a collection.",
+      "Heap growth is that of `used_heap_size` over 100,000 finds or visits, in windows without a collection.",
       "A `RangeIndex` has ranges that start anywhere and are 0 to 10 times as long as 1/n of the space: a point is in about 5 of them.",
       "Linear scan: two comparisons of `bigint`s for each range of an array.",
       "`Buffer.compare` is given the strings, so it encodes both first.",
@@ -146,6 +146,14 @@ async function stab(
       { peer: "linear scan", theirs: scan },
       context,
     ),
+    toRow({
+      bench: BENCH,
+      metric: `RangeIndex of ${name}: visit: heap growth`,
+      unit: "bytes/visit",
+      better: "lower",
+      ours: heapGrowth(visit, HEAP_FINDS, 9),
+      goal: { text: "no allocation (< 0.1)", atMost: 0.1 },
+    }),
     await compare({ metric: `RangeIndex of ${name}: add and delete` }, change, undefined, context),
   ];
 }

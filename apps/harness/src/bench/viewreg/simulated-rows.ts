@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { BenchContext, Goal, Row } from "../benchmark.js";
 import { toRow } from "../rows.js";
 import { fullTiming, heapGrowth, inTurns, quickTiming } from "../space/windows.js";
-import { SimulatedFleet } from "./simulated.js";
+import { type SimulatedConnection, SimulatedFleet } from "./simulated.js";
 
 const bench = "viewreg";
 
@@ -19,9 +19,14 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** What it costs that a server fails, all that follows from it included, with many servers and with few. */
+/**
+ * What it costs that a server is lost or is well again, all that follows from it included, with many servers and with few: servers chosen
+ * at random lose their connection, and get it and are asked and judged again. Nobody else's probe is due meanwhile, which would be
+ * another cost.
+ */
 export async function transitions({ quick, signal }: BenchContext): Promise<readonly Row[]> {
   const windows = quick ? 2 : 9;
+  const rounds = quick ? 2 : 20;
   const flips = 50;
   const sizes = [100, 10_000] as const;
   const few: number[] = [];
@@ -32,29 +37,37 @@ export async function transitions({ quick, signal }: BenchContext): Promise<read
       // Without the cap, under which those that come back would wait for long; without damping, which would keep them out.
       const registry = fleet.open({
         judgement: { damping: false },
-        probing: { maxProbesPerSecond: 1_000_000 },
+        probing: { maxProbesPerSecond: 1_000_000, intervalMs: 3_600_000 },
       });
       await fleet.allHealthy(registry);
       return { size, fleet, registry };
     }),
   );
-  // The first rounds are for the engine.
-  for (let round = -3; round < windows; round++) {
-    for (const { size, fleet, registry } of fleets) {
+  const random = seeded(10);
+  const round = async ({ size, fleet, registry }: (typeof fleets)[number]): Promise<number> => {
+    const chosen = new Set<SimulatedConnection>();
+    while (chosen.size < flips) chosen.add(fleet.connections[Math.floor(size * random())]!);
+    const start = performance.now();
+    for (const connection of chosen) connection.become("failed");
+    await setImmediate();
+    if (registry.summary().healthy !== size - flips) throw new Error("the servers are not out");
+    for (const connection of chosen) connection.become("ready");
+    await fleet.clock.advance(100);
+    if (registry.summary().healthy !== size) throw new Error("the servers are not back");
+    return performance.now() - start;
+  };
+  // The first window is for the engine.
+  for (let window = -1; window < windows; window++) {
+    const sums = new Map(fleets.map(({ size }) => [size, 0]));
+    for (let turn = 0; turn < rounds; turn++) {
       signal.throwIfAborted();
-      const step = size / flips;
-      const before = registry.version;
-      const start = performance.now();
-      for (let index = 0; index < flips; index++)
-        fleet.connections[Math.floor(index * step)]?.become("failed");
-      await setImmediate();
-      const elapsed = performance.now() - start;
-      if (registry.version === before) throw new Error("no server has become unhealthy");
-      if (round >= 0) (size === 100 ? few : many).push((1_000 * elapsed) / flips);
-      for (let index = 0; index < flips; index++)
-        fleet.connections[Math.floor(index * step)]?.become("ready");
-      await fleet.allHealthy(registry);
+      for (const fleet of fleets) sums.set(fleet.size, (sums.get(fleet.size) ?? 0) + (await round(fleet)));
     }
+    if (window < 0) continue;
+    const each = (size: (typeof sizes)[number]): number =>
+      (1_000 * (sums.get(size) ?? Number.NaN)) / (2 * flips * rounds);
+    few.push(each(100));
+    many.push(each(10_000));
   }
   for (const { registry } of fleets) await registry[Symbol.asyncDispose]();
   const row = (metric: string, ours: readonly number[], unit = "us"): Row =>

@@ -1,0 +1,221 @@
+import { describe, expect, it } from "vitest";
+import { JournalClient } from "../src/index.js";
+import {
+  afterBytes,
+  afterCommit,
+  afterEnd,
+  fail,
+  hang,
+  resetConnection,
+  say,
+  sayBytes,
+  StubBroker,
+} from "./support/stub-broker.js";
+
+const journal = "a/journal";
+
+function clientOf(broker: StubBroker): JournalClient {
+  return new JournalClient({ endpoints: broker.endpoint });
+}
+
+describe("an append stream", () => {
+  it("sends the request, the chunks, an empty chunk, and gives the broker's answer", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal, "before ");
+    await using client = clientOf(broker);
+    const append = client.append({ journal, offset: 7n });
+    expect(await append.write(Buffer.from("hello, "))).toBe(true);
+    expect(await append.write(Buffer.from("world"))).toBe(true);
+    const response = await append.commit();
+    expect(response).toMatchObject({ status: "OK", commit: { begin: 7n, end: 19n } });
+    expect(broker.content(journal).toString()).toBe("before hello, world");
+    const [call] = broker.appends;
+    expect(call?.request).toMatchObject({ journal, offset: 7n });
+    expect(call?.chunks.map(String)).toEqual(["hello, ", "world"]);
+  });
+
+  it("may have its bytes changed as soon as the write has resolved", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal);
+    await using client = clientOf(broker);
+    const append = client.append({ journal });
+    const bytes = Buffer.from("one");
+    await append.write(bytes);
+    bytes.fill("x");
+    await append.commit();
+    expect(broker.content(journal).toString()).toBe("one");
+  });
+
+  it("splits what is larger than brokers take in one message, without losing any of it", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal);
+    await using client = clientOf(broker);
+    const bytes = Buffer.alloc(5_000_001, "0123456789abcdef-");
+    const append = client.append({ journal });
+    await append.write(bytes);
+    await append.commit();
+    expect(broker.content(journal).equals(bytes)).toBe(true);
+    const sizes = broker.appends[0]?.chunks.map(({ length }) => length) ?? [];
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(256 * 1024);
+  });
+
+  it("refuses an empty chunk, which would be a commit", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal);
+    await using client = clientOf(broker);
+    const append = client.append({ journal });
+    await expect(append.write(new Uint8Array())).rejects.toMatchObject({ code: "invalid-argument" });
+    await append.abort();
+    expect(broker.content(journal).toString()).toBe("");
+  });
+
+  it("refuses a wrong request, and what comes behind a commit", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal);
+    await using client = clientOf(broker);
+    const wrong = client.append({ journal: "no name" });
+    await expect(wrong.write(Buffer.from("x"))).rejects.toMatchObject({ code: "invalid-argument" });
+    await expect(wrong.commit()).rejects.toMatchObject({ code: "invalid-argument" });
+    await wrong.abort();
+    expect(broker.appends).toEqual([]);
+
+    const append = client.append({ journal });
+    await append.commit();
+    await expect(append.write(Buffer.from("x"))).rejects.toMatchObject({ code: "invalid-argument" });
+    await expect(append.commit()).rejects.toMatchObject({ code: "invalid-argument" });
+  });
+
+  it("waits while the broker takes nothing, with little in memory", async () => {
+    await using broker = await StubBroker.start();
+    let paused: () => void = () => {};
+    const isPaused = new Promise<void>((resolve) => {
+      paused = resolve;
+    });
+    let resume: () => void = () => {};
+    broker.onAppend(
+      async (call) => {
+        call.grpc.pause();
+        resume = () => call.grpc.resume();
+        paused();
+      },
+      afterCommit(),
+      say((call) => ({
+        header: call.broker.header(),
+        commit: {
+          journal,
+          begin: 0n,
+          end: BigInt(call.content.length),
+          sum: { part1: 1n, part2: 0n, part3: 0 },
+          compressionCodec: 1,
+          backingStore: "",
+          modTime: 0n,
+          pathPostfix: "",
+        },
+        registers: { labels: [] },
+      })),
+    );
+    await using client = clientOf(broker);
+    const append = client.append({ journal });
+    const bytes = Buffer.alloc(128 * 1024);
+    await append.write(bytes);
+    await isPaused;
+    let written = 1;
+    const writing = (async () => {
+      for (; written < 100; written++) await append.write(bytes);
+    })();
+    // So much goes by on the same connection that the stuck append had every chance to go on, too.
+    broker.create("another/journal");
+    const other = client.append({ journal: "another/journal" });
+    for (let n = 0; n < 100; n++) await other.write(bytes);
+    await other.commit();
+    // What waits here, what grpc-js holds for a transparent retry, HTTP/2's window, and the sockets' buffers.
+    expect(written).toBeLessThan(60);
+    resume();
+    await writing;
+    expect((await append.commit()).commit?.end).toBe(BigInt(100 * bytes.length));
+  });
+
+  it("stops writing when the broker has answered early, and gives that answer", async () => {
+    await using broker = await StubBroker.start();
+    broker.onAppend(
+      afterBytes(3),
+      say((call) => ({ status: "REGISTER_MISMATCH", header: call.broker.header(), registers: { labels: [] } })),
+    );
+    await using client = clientOf(broker);
+    const append = client.append({ journal });
+    let writes = 0;
+    while (await append.write(Buffer.from("abc"))) {
+      writes++;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(writes).toBeGreaterThan(0);
+    expect((await append.commit()).status).toBe("REGISTER_MISMATCH");
+  });
+
+  it("gives out statuses other than OK, and checks answers", async () => {
+    await using broker = await StubBroker.start();
+    await using client = clientOf(broker);
+    expect((await client.append({ journal }).commit()).status).toBe("JOURNAL_NOT_FOUND");
+    broker.onAppend(afterCommit(), sayBytes(Buffer.from([0xff])));
+    await expect(client.append({ journal }).commit()).rejects.toMatchObject({ code: "invalid-response" });
+    broker.onAppend(
+      afterCommit(),
+      say((call) => ({ header: call.broker.header() })),
+    );
+    await expect(client.append({ journal }).commit()).rejects.toMatchObject({ code: "invalid-response" });
+  });
+
+  it("tells how the call failed, by write or by commit", async () => {
+    await using broker = await StubBroker.start();
+    await using client = clientOf(broker);
+    broker.onAppend(afterBytes(1), fail(8, "full"));
+    const append = client.append({ journal });
+    const writing = (async () => {
+      while (await append.write(Buffer.from("abc"))) await new Promise((resolve) => setImmediate(resolve));
+    })();
+    await expect(writing).rejects.toMatchObject({ code: "transport", grpcCode: 8, journal });
+    await expect(append.commit()).rejects.toMatchObject({ code: "transport", grpcCode: 8 });
+
+    broker.onAppend(afterCommit(), resetConnection());
+    await expect(client.append({ journal }).commit()).rejects.toMatchObject({ code: "transport", grpcCode: 14 });
+  });
+
+  it("is discarded by abort, which may come at any time and never rejects", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal);
+    await using client = clientOf(broker);
+    await client.append({ journal }).abort();
+
+    const append = client.append({ journal });
+    await append.write(Buffer.from("gone"));
+    const call = await broker.nthAppend(1);
+    await append.abort();
+    await append.abort();
+    await call.grpc.until(() => call.cancelled);
+    await expect(append.write(Buffer.from("x"))).rejects.toMatchObject({ code: "aborted" });
+    await expect(append.commit()).rejects.toMatchObject({ code: "aborted" });
+
+    const committed = client.append({ journal });
+    await committed.write(Buffer.from("kept"));
+    await committed.commit();
+    await committed.abort();
+    expect(broker.content(journal).toString()).toBe("kept");
+  });
+
+  it("fails with the signal's reason itself", async () => {
+    await using broker = await StubBroker.start();
+    broker.onAppend(afterEnd(), hang());
+    await using client = clientOf(broker);
+    const reason = new Error("enough");
+    const early = client.append({ journal }, { signal: AbortSignal.abort(reason) });
+    await expect(early.commit()).rejects.toBe(reason);
+
+    const controller = new AbortController();
+    const append = client.append({ journal }, { signal: controller.signal });
+    const committing = append.commit();
+    const call = await broker.nthAppend(1);
+    await call.grpc.until(() => call.committed);
+    controller.abort(reason);
+    await expect(committing).rejects.toBe(reason);
+  });
+});
