@@ -19,7 +19,7 @@ import { type GatewayProcess, startGatewayProcess } from "./support/process.js";
 interface KeyLine {
   readonly key: string;
   readonly message?: { readonly data: string } | null;
-  readonly error?: { readonly code: string };
+  readonly error?: { readonly code: string; readonly message: string };
 }
 
 describe.skipIf(!requireServer("etcd"))(
@@ -182,6 +182,8 @@ describe.skipIf(!requireServer("etcd"))(
       expect(sorted(short)).toEqual([...keys].sort());
       expect(new Set(wrong(short).map(({ line }) => line.key))).toEqual(ofFirst);
       expect(new Set(wrong(short).map(({ line }) => line.error?.code))).toEqual(new Set(["unavailable"]));
+      for (const { line } of wrong(short))
+        expect(line.error?.message).toContain(`the buffer at ${first.grpc}`);
       // Long enough for another buffer to take the ranges over: the lease of 2 s, and a second (five times that in a test).
       const long = await read("&timeoutMs=15000");
       expect(sorted(long)).toEqual([...keys].sort());

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -229,8 +230,11 @@ describe.skipIf(missing)("the Go peer", { timeout: 120_000 }, () => {
       const { stdout } = await secure.gazctl(["journals", "read", "-l", "name=peer/secure"]);
       expect(stdout.toString()).toBe("content");
       if (!clientCertificates) return;
-      const anonymous = { endpoint: secure.endpoint, tls: { ...tls, clientCertificates: false } };
-      await expect(runGazettePeer(["list"], { gazette: anonymous })).rejects.toThrow(/Unavailable/);
+      const anonymous = new Promise<unknown>((resolve, reject) => {
+        const ca = readFileSync(tls.caFile);
+        get(`${secure.endpoint}/debug/ready`, { ca, agent: false }, resolve).on("error", reject);
+      });
+      await expect(anonymous).rejects.toThrow(/certificate required/);
     },
   );
 

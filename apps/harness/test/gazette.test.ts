@@ -122,6 +122,16 @@ describe.skipIf(missing)("a real Gazette", { timeout: 120_000 }, () => {
     expect(stdout.toString()).toContain("test/guarded");
   });
 
+  it("takes all stores for its file root, when told so", async () => {
+    await using gazette = await startGazette({ etcd, fileOnly: true });
+    await gazette.createJournal({ name: "test/bucket", fragmentBytes: 1024, stores: ["s3://nowhere/"] });
+    const append = ["journals", "append", "-l", "name=test/bucket"];
+    await gazette.gazctl(append, { input: "a".repeat(2_000) });
+    await gazette.gazctl(append, { input: "next" });
+    const folder = join(gazette.fileRoot, "test", "bucket");
+    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(1), 20_000);
+  });
+
   it("leaves no process and no folder behind", async () => {
     const gazette = await startGazette({ etcd });
     await gazette.createJournal("test/left");
@@ -133,7 +143,7 @@ describe.skipIf(missing)("a real Gazette", { timeout: 120_000 }, () => {
   });
 
   it("of three brokers replicates to all, and goes on without the primary", async (test) => {
-    const gazette = await startGazette({ etcd, test, brokers: 3, zones: ["here", "there"], leaseSeconds: 2 });
+    const gazette = await startGazette({ etcd, test, brokers: 3, zones: ["here", "there"], leaseSeconds: 3 });
     expect(gazette.brokers.map(({ processId }) => processId.zone)).toEqual(["here", "there", "here"]);
     await gazette.createJournals(["test/all", { name: "test/three", replication: 2 }]);
     const members = (await gazette.listJournals()).map((journal) => [journal.name, journal.members.length]);

@@ -4,7 +4,7 @@
  * - `not-retryable`: the request itself is wrong. Its points fail.
  * - `unreachable`: the connection failed, so the server did not work on it. Retryable, and the server is avoided for a while.
  * - `overloaded`: the server asks for less. Retryable after its pushback or a pause, and paid for from the budget.
- * - `not-mine`: the server does not have these points (any more). The views are read again, when they are a function.
+ * - `not-mine`: the server does not have these points (any more). The views are read again, when they are a function, and the re-send is free if they have moved the points.
  */
 export type ErrorClass = "retryable" | "not-retryable" | "unreachable" | "overloaded" | "not-mine";
 

@@ -64,7 +64,7 @@ export interface FanoutOptions<V, P = unknown> extends SharedOptions {
   readonly locality?: (view: V) => number;
   /** The most requests at one server, over all calls; more wait. Default 100. */
   readonly maxInFlightPerServer?: number;
-  /** One token bucket for hedges and re-sends of all calls: it starts with `burst` (default 10) tokens, its most, and each first send adds `ratio` (default 0.1). */
+  /** One token bucket for hedges and re-sends of all calls: it starts with `burst` (default 10) tokens, its most, and each first send adds `ratio` (default 0.1). Free are a first re-send after "unreachable" while at least half of the peers have answered within a second, and two re-sends of points that the views have moved after "not-mine". */
   readonly budget?: { readonly burst?: number; readonly ratio?: number };
   /** Says how a failed request is met. Default {@link classifyError}. What it throws counts as "not-retryable". */
   readonly classify?: (error: unknown, view: V) => ErrorClass | Verdict;

@@ -272,8 +272,13 @@ export class Oracle {
           other.type === "tell" && "view" in other.event ? [other.event.view.server] : [],
         ),
       );
-      for (const request of this.live.values()) if (request.call === call) busy.add(request.view.server);
-      for (const failed of call.failedAt) for (const other of failed) busy.add(other);
+      const group = [...this.live.values()].filter(
+        (request) => request.call === call && request.offsets.some((offset) => action.offsets.includes(offset)),
+      );
+      for (const request of group) {
+        busy.add(request.view.server);
+        for (const offset of request.offsets) for (const failed of call.failedAt[offset]!) busy.add(failed);
+      }
       for (let index = 0; index < call.views.length; index++) {
         const { server: other, serves } = call.views.at(index)!;
         const isFree = [before, after].every((servers) => {

@@ -194,6 +194,26 @@ describe("a views function", () => {
     expect(clock.timers).toBe(0);
   });
 
+  it("that moves a point has it sent to its new server without a token", async () => {
+    const { clock, random } = steady();
+    let reads = 0;
+    const views = (): Server[] => [server(`v${++reads}`)];
+    const budget = { burst: 0, ratio: 0 };
+    const ended = drain(
+      call(
+        [7],
+        views,
+        async ({ name }) => {
+          if (name === "v1") throw new Error("moved");
+          return name;
+        },
+        { clock, random, classify: notMine, budget },
+      ),
+    );
+    await clock.advance(5000);
+    expect(await ended).toMatchObject({ chunks: [{ result: "v2" }], error: undefined });
+  });
+
   it("that fails or hangs when it is read again leaves a typed error, never a hang", async () => {
     for (const again of [() => Promise.reject(new Error("gone")), () => new Promise<never>(() => {})]) {
       const { clock, random } = steady();
@@ -206,6 +226,57 @@ describe("a views function", () => {
       const ended = drain(call([7], views, refuse, { clock, random, classify: notMine, idleTimeoutMs: 500 }));
       await clock.advance(60_000);
       expect((await ended).error).toMatchObject({ failures: [{ point: 7 }] });
+      expect(clock.timers).toBe(0);
+    }
+  });
+});
+
+describe("views that lie", () => {
+  const refuse = (asked: string[]) => async (view: Server) => {
+    asked.push(view.name);
+    throw new Error(`not at ${view.name}`);
+  };
+  const named = (name: string): Server =>
+    Object.assign(server(name), { toString: () => `server ${name}` });
+
+  it("in a list are each asked once, and the error names the point and all of them", async () => {
+    const { clock, random } = steady();
+    const asked: string[] = [];
+    const ended = drain(
+      call([7], [named("a"), named("b")], refuse(asked), { clock, random, classify: notMine }),
+    );
+    await clock.advance(60_000);
+    const { error } = await ended;
+    expect(asked.sort()).toEqual(["a", "b"]);
+    expect(error).toMatchObject({
+      code: "uncovered",
+      message: expect.stringContaining("point 7 (offset 0)"),
+      failures: [{ point: 7, causes: [{ class: "not-mine" }, { class: "not-mine" }] }],
+    });
+    for (const name of asked) expect((error as Error).message).toContain(`server ${name}: not at ${name}`);
+  });
+
+  it("from a function, the same or others each time, end with a typed error after as many requests as are allowed", async () => {
+    for (const isNew of [false, true]) {
+      const { clock, random } = steady();
+      const asked: string[] = [];
+      let reads = 0;
+      const views = (): Server[] => [named(isNew ? `v${++reads}` : "same")];
+      const options = { budget: { burst: 1, ratio: 0 }, retry: { maxAttempts: 1000 } };
+      const fanout = createFanout<Server>({
+        clock,
+        random,
+        classify: notMine,
+        serverOf: ({ name }) => name,
+        ...options,
+      });
+      const ended = drain(fanout.call([7], views, refuse(asked)));
+      await clock.advance(60_000);
+      const { error } = await ended;
+      expect(error).toMatchObject({ code: "failed", failures: [{ point: 7, reason: "budget" }] });
+      expect((error as Error).message).toContain(`server ${asked[0]}`);
+      // One is paid for, and two more are free where the points seem to have moved.
+      expect(asked).toHaveLength(isNew ? 4 : 2);
       expect(clock.timers).toBe(0);
     }
   });

@@ -71,12 +71,13 @@ const CLEAN: readonly (Fault | undefined)[] = [
 ];
 const DIRTY: readonly (Fault | undefined)[] = [...CLEAN, { at: "after-commit", error: unavailable() }];
 
-/** Files in memory whose every third operation fails. */
+/** Files in memory whose every third operation fails for a while. */
 function flakyFiles(): SpillFiles {
   let operations = 0;
   const step = async (): Promise<void> => {
     await new Promise(setImmediate);
-    if (++operations % 3 === 0) throw new Error("now and then");
+    operations++;
+    if (operations % 3 === 0 && operations < 40) throw new Error("now and then");
   };
   return {
     sweep: async () => {},
@@ -133,6 +134,9 @@ function setUp(
     began.set(rpc, ++now);
     broker.gate = rpc.index % 3 === 0 ? new Promise((resolve) => setImmediate(resolve)) : Promise.resolve();
     return faults[rpc.index];
+  };
+  broker.flow = async ({ index }) => {
+    for (let turn = 0; turn < index % 4; turn++) await new Promise(setImmediate);
   };
   broker.sink = (rpc) => {
     const { journal } = rpc.request;

@@ -128,6 +128,8 @@ export class FakeBroker implements RoutedJournalClient {
   readonly isNoopRouter = false;
   /** Asked when an RPC begins. */
   plan: (rpc: Rpc) => Fault | undefined = () => undefined;
+  /** How long a chunk waits for flow control. */
+  flow: ((rpc: Rpc) => Promise<void>) | undefined;
   /** Commits wait for it. */
   gate: Promise<void> = Promise.resolve();
   /** Told of each commit instead of keeping its content. */
@@ -184,6 +186,7 @@ export class FakeBroker implements RoutedJournalClient {
     };
     const aborted = async (promise: Promise<void>): Promise<void> => {
       if (signal === undefined) return promise;
+      if (signal.aborted) fail(signal.reason);
       let wake = (): void => {};
       await Promise.race([
         promise,
@@ -202,6 +205,7 @@ export class FakeBroker implements RoutedJournalClient {
         if (content.length === 0) throw new Error("an empty chunk was written");
         // As flow control does: the bytes are looked at later than they are given.
         for (let turn = 0; turn < 3; turn++) await undefined;
+        await this.flow?.(rpc);
         if (fault?.at === "write") return fail(fault.error);
         if (fault?.at === "early") return false;
         if (this.look !== undefined) this.look(rpc, content);

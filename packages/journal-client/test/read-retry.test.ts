@@ -121,7 +121,7 @@ describe("a retrying reader", () => {
     const delays: number[] = [];
     for (let tries = 0; tries < 8; tries++) delays.push(await clock.step());
     expect(delays).toEqual([50, 50, 100, 100, 1000, 1000, 5000, 5000]);
-    expect((await first)?.length).toBe(0 + 1);
+    expect((await first)?.length).toBe(1);
     expect(events[7]).toMatchObject({ type: "retry", journal, offset: 0n, attempt: 7, delayMs: 5000 });
     const second = reader.read();
     second.catch(() => {});
@@ -136,7 +136,7 @@ describe("a retrying reader", () => {
     const closing: Script = async function* () {
       yield metadata(1n);
     };
-    const client = new FakeReads([fixture({ content: "x!".slice(0, 1) }), closing, closing, closing, hanging]);
+    const client = new FakeReads([fixture({ content: "x" }), closing, closing, closing, hanging]);
     const reader = new RetryReader(client, { journal }, { clock, random: middling });
     await reader.read();
     const next = reader.read();
@@ -248,7 +248,7 @@ describe("a retrying reader of fragments", () => {
   it("asks for a fragment again that could not be fetched, with a new URL", async () => {
     const store = new FakeStore();
     let gets = 0;
-    store.put(URL_, () => ({ body: gets++ < 2 ? good.subarray(0, 15) : good }));
+    store.put(URL_, () => ({ body: gets++ < 2 ? good.subarray(0, 10) : good }));
     const client = new FakeReads([direct, direct, direct, fixture({ content: "end" })], store);
     const reader = new RetryReader(client, request, hasty());
     expect(await readUntilEnd(reader)).toEqual({ text: "XXXXXhello, world!!!end", error: undefined });

@@ -4,7 +4,7 @@ import { Registry, RegistryError } from "../src/index.js";
 import { fakeConnector, fakeLocator, manualClock } from "../src/testing.js";
 import { counter, type Info, named, openWorld } from "./support/world.js";
 
-describe("an endpoint that cannot be connected to", () => {
+describe("an endpoint that cannot be connected to", { timeout: 60_000 }, () => {
   it("is logged and counted once, until it was connected and is lost again, and shown in the dump", async () => {
     const errors = counter();
     const world = openWorld(["a:1", "b:1"], { metrics: { errors } });
@@ -30,7 +30,7 @@ describe("an endpoint that cannot be connected to", () => {
   });
 });
 
-describe("a probe that misbehaves", () => {
+describe("a probe that misbehaves", { timeout: 60_000 }, () => {
   it.each<[string, unknown, RegExp]>([
     ["nothing", undefined, /resolves to an object, not undefined/],
     ["null", null, /not null/],
@@ -168,7 +168,7 @@ describe("a probe that misbehaves", () => {
   });
 });
 
-describe("other parties that misbehave", () => {
+describe("other parties that misbehave", { timeout: 60_000 }, () => {
   it("says nonsense unasked: not listened to any more, logged and counted once", async () => {
     const errors = counter();
     const world = openWorld(["a:1"], {

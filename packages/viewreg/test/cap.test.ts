@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { addresses, chance, openWorld, sleep, until, type World } from "./support/world.js";
 
-describe("the cap on probes", () => {
+describe("the cap on probes", { timeout: 60_000 }, () => {
   it("holds 250 servers to the second, and is not passed with more", async () => {
     const world = openWorld(addresses(600));
     await world.clock.advance(5000);
@@ -77,14 +77,14 @@ describe("the cap on probes", () => {
     await world.clock.advance(60_000);
     expect([world.registry.version - version, world.events.slice(told)]).toEqual([0, []]);
     expect(world.healthy()).toHaveLength(10_000);
-  }, 120_000);
+  });
 
   it("judges nobody silent among 10,000 servers of which 30 % at a time answer late by up to 450 ms", async () => {
     const world = await openMany((random) => (random() < 0.3 ? 450 * random() : 1));
     const told = world.events.length;
     await world.clock.advance(60_000);
     expect(world.events.slice(told)).toEqual([]);
-  }, 120_000);
+  });
 
   it("notices that one of 10,000 stops within the time that the summary shows", async () => {
     const world = await openMany();
@@ -108,7 +108,7 @@ describe("the cap on probes", () => {
     for (const number of stopped) world.probes.answer(`a:${number}`, {});
     await world.clock.advance(2 * intervalMs + 1_000);
     expect(world.healthy()).toHaveLength(10_000);
-  }, 120_000);
+  });
 
   it("lets one that is silent already be noticed sooner when there are fewer servers", async () => {
     const world = openWorld(addresses(100), { probing: { maxProbesPerSecond: 10 } });

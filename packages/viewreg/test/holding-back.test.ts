@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { addresses, openWorld, until, type World } from "./support/world.js";
 
-describe("a panic", () => {
+describe("a panic", { timeout: 60_000 }, () => {
   const countIn = (world: World) => world.healthy().length;
 
   it("uses servers that answer badly when nearly all do, and ends when enough are well", async () => {
@@ -98,7 +98,7 @@ describe("a panic", () => {
   });
 });
 
-describe("damping", () => {
+describe("damping", { timeout: 60_000 }, () => {
   it("holds a flapping server down, so that its changes are told at most once in twenty", async () => {
     const count = 50;
     const world = openWorld(addresses(count));
@@ -155,7 +155,7 @@ describe("damping", () => {
   });
 });
 
-describe("reports of failed calls", () => {
+describe("reports of failed calls", { timeout: 60_000 }, () => {
   const report = (world: World, address: string, outcome: "ok" | "failed" | "timeout", times: number) => {
     for (let call = 0; call < times; call++) world.view(address).report(outcome);
   };
@@ -215,7 +215,7 @@ describe("reports of failed calls", () => {
   });
 });
 
-describe("a newcomer's weight", () => {
+describe("a newcomer's weight", { timeout: 60_000 }, () => {
   it("rises from a tenth to all in the time of the slow start", async () => {
     const world = openWorld(["a:1"], { slowStartMs: 10_000 });
     await world.clock.advance(0);

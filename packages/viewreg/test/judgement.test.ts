@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { RegistryOptions } from "../src/index.js";
 import { addresses, chance, type Info, openWorld, sleep, until } from "./support/world.js";
 
-describe("a server that stops answering", () => {
+describe("a server that stops answering", { timeout: 60_000 }, () => {
   it("is out within a second, and back within a second after it answers again, whenever it happens", async () => {
     const world = openWorld(["a:1", "b:1"], { judgement: { damping: false } });
     await world.clock.advance(5000);
@@ -64,7 +64,7 @@ describe("a server that stops answering", () => {
   });
 });
 
-describe("a connection", () => {
+describe("a connection", { timeout: 60_000 }, () => {
   it.each(["failed", "connecting"] as const)("that is %s takes its server out at once", async (state) => {
     const world = openWorld(["a:1", "b:1"]);
     await world.clock.advance(1000);
@@ -105,7 +105,7 @@ describe("a connection", () => {
   });
 });
 
-describe("a server that answers badly", () => {
+describe("a server that answers badly", { timeout: 60_000 }, () => {
   it("is out after `fall` bad answers in a row and back after `rise` good ones", async () => {
     const world = openWorld(["a:1", "b:1"], { judgement: { fall: 4, rise: 3 } });
     await world.clock.advance(1000);
@@ -143,7 +143,7 @@ describe("a server that answers badly", () => {
   });
 });
 
-describe("what a server tells unasked", () => {
+describe("what a server tells unasked", { timeout: 60_000 }, () => {
   type Word = "serving" | "not-serving" | "end" | "fail";
 
   function openListening(options: Partial<RegistryOptions<Info, unknown>> = {}) {

@@ -95,7 +95,7 @@ function agrees({ registry }: World): void {
   expect(registry.dump().split("\n")).toHaveLength(all.length + 1);
 }
 
-describe("a registry to which anything happens", () => {
+describe("a registry to which anything happens", { timeout: 60_000 }, () => {
   it("answers as a search through all its views does, and its version tells whether they are the same", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {

@@ -11,7 +11,7 @@ const settings = resolveJudgement(probing);
 const limits = { z: zOf(settings.phi), intervalMs: probing.intervalMs, maxSilenceMs: settings.maxSilenceMs };
 const context: JudgementContext = { settings, limits };
 
-describe("the limit of silence", () => {
+describe("the limit of silence", { timeout: 60_000 }, () => {
   it.each([
     // Quantiles of the normal distribution, from tables (one-sided tails).
     [-Math.log10(0.05), 1.6449],
@@ -94,7 +94,7 @@ describe("the limit of silence", () => {
   });
 });
 
-describe("the penalty for falls", () => {
+describe("the penalty for falls", { timeout: 60_000 }, () => {
   const damping = { suppress: 2, reuse: 0.75, halfLifeMs: 15_000, maxMs: 60_000 };
 
   it("is 1 for a fall and halves in the half-life", () => {
@@ -124,7 +124,7 @@ describe("the penalty for falls", () => {
   });
 });
 
-describe("a judgement", () => {
+describe("a judgement", { timeout: 60_000 }, () => {
   it("returns the same state for what changes nothing", () => {
     const ready = next(newServer, { type: "connection", state: "ready", atMs: 0 }, context);
     expect(next(ready, { type: "connection", state: "ready", atMs: 1 }, context)).toBe(ready);

@@ -25,7 +25,10 @@ interface Waiter<T> {
  */
 export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #options: MessageStreamOptions<T>;
-  readonly #waiters: Waiter<T>[] = [];
+  /** The `next` that waits. A field rather than the head of a queue, since nearly always there is one. */
+  #waiter: Waiter<T> | undefined;
+  /** The `next` that were called meanwhile. */
+  readonly #behind: Waiter<T>[] = [];
   #state: "new" | "opening" | "running" | "over" = "new";
   #call: CallScope | undefined;
   #running: ClientReadableStream<Buffer> | undefined;
@@ -46,7 +49,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
 
   next(): Promise<IteratorResult<T, undefined>> {
     // The usual case: there is a message, and nobody waits in front.
-    if (this.#state === "running" && this.#waiters.length === 0) {
+    if (this.#state === "running" && this.#waiter === undefined) {
       const message = this.#failure === undefined && !this.#left ? this.#running!.read() : null;
       if (message !== null) {
         const result = this.#decoded(message);
@@ -54,7 +57,8 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
       }
     }
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
+      if (this.#waiter === undefined) this.#waiter = { resolve, reject };
+      else this.#behind.push({ resolve, reject });
       if (this.#state === "new") this.#start();
       else this.#pump();
     });
@@ -144,13 +148,19 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
   #pump(): void {
     if (this.#state === "opening") return;
     while (this.#state === "running" && this.#failure === undefined && !this.#left) {
-      if (this.#waiters.length === 0) return;
+      if (this.#waiter === undefined) return;
       const message = this.#running!.read();
       if (message === null) break;
       const result = this.#decoded(message);
-      if (result !== undefined) this.#waiters.shift()!.resolve(result);
+      if (result !== undefined) this.#shift().resolve(result);
     }
     if (this.#state === "over" || this.#end !== undefined) this.#finish();
+  }
+
+  #shift(): Waiter<T> {
+    const waiter = this.#waiter!;
+    this.#waiter = this.#behind.shift();
+    return waiter;
   }
 
   /** Once the call is over, and everything that it gave was taken. */
@@ -162,7 +172,8 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
       if (error !== undefined && !this.#left) this.#failure ??= { reason: error };
       this.#call?.end();
     }
-    for (const waiter of this.#waiters.splice(0)) {
+    while (this.#waiter !== undefined) {
+      const waiter = this.#shift();
       const failure = this.#left ? undefined : this.#failure;
       this.#failure = undefined;
       if (failure === undefined) waiter.resolve({ done: true, value: undefined });

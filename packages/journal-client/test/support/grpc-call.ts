@@ -17,7 +17,10 @@ export class GrpcCall {
   cancelled = false;
   readonly #stream: ServerHttp2Stream;
   readonly #waiting = new Set<() => void>();
-  #unread: Buffer = Buffer.alloc(0);
+  #unread: Buffer[] = [];
+  #unreadBytes = 0;
+  /** So many must be there before it is worth looking for a message. */
+  #wanted = 5;
   #answered = false;
   #onMessage: (message: Buffer) => void = () => {};
 
@@ -31,8 +34,9 @@ export class GrpcCall {
       ]),
     );
     stream.on("data", (data: Buffer) => {
-      this.#unread = Buffer.concat([this.#unread, data]);
-      this.#deliver();
+      this.#unread.push(data);
+      this.#unreadBytes += data.length;
+      if (this.#unreadBytes >= this.#wanted) this.#deliver();
       this.changed();
     });
     stream.on("end", () => {
@@ -55,15 +59,19 @@ export class GrpcCall {
   }
 
   #deliver(): void {
+    const unread = Buffer.concat(this.#unread);
     let at = 0;
-    for (;;) {
-      if (this.#unread.length < at + 5) break;
-      const end = at + 5 + this.#unread.readUInt32BE(at + 1);
-      if (this.#unread.length < end) break;
-      this.#onMessage(this.#unread.subarray(at + 5, end));
+    this.#wanted = 5;
+    while (unread.length - at >= 5) {
+      const end = at + 5 + unread.readUInt32BE(at + 1);
+      this.#wanted = end - at;
+      if (unread.length < end) break;
+      this.#onMessage(unread.subarray(at + 5, end));
       at = end;
+      this.#wanted = 5;
     }
-    this.#unread = this.#unread.subarray(at);
+    this.#unread = [unread.subarray(at)];
+    this.#unreadBytes = unread.length - at;
   }
 
   /** Somebody who waits for this call shall look again. */

@@ -26,7 +26,7 @@ import {
 import { serveAppend, serveApply, serveFragments, serveHealth, serveList, serveRead } from "./stub-memory.js";
 import { specOf } from "./stub-values.js";
 
-export type { Answer, AppendCall, ListCall, ReadCall, Step, StubCall } from "./stub-call.js";
+export type { AppendCall, ListCall, ReadCall, Step } from "./stub-call.js";
 export { EMPTY_HEADER } from "./stub-memory.js";
 export {
   accept,

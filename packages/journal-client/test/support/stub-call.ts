@@ -1,4 +1,5 @@
 /** The calls of a stub broker, and the scripts that are played to them. */
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import * as wire from "../../src/gen/protocol/protocol.js";
 import type { Status } from "../../src/protocol/responses.js";
 import type { GrpcCall } from "./grpc-call.js";
@@ -64,6 +65,8 @@ export class Method<Request, Response> {
   async play(grpc: GrpcCall, broker: StubBroker): Promise<void> {
     const { response } = this;
     const chunks: Buffer[] = [];
+    let content: Buffer = Buffer.alloc(0);
+    let joined = 0;
     let first: Request | undefined;
     let committed = false;
     grpc.onMessage((message) => {
@@ -79,7 +82,9 @@ export class Method<Request, Response> {
       grpc,
       chunks,
       get content() {
-        return Buffer.concat(chunks);
+        if (joined < chunks.length) content = Buffer.concat([content, ...chunks.slice(joined)]);
+        joined = chunks.length;
+        return content;
       },
       get committed() {
         return committed;
@@ -102,10 +107,11 @@ export class Method<Request, Response> {
 }
 
 function encodeAnswer<Message>(message: wire.MessageFns<Message>, answer: Answer<Message>): Uint8Array {
-  const whole = {
-    ...message.fromPartial({} as never),
-    ...answer,
-    status: wire.Status[answer.status ?? "OK"],
-  };
-  return message.encode(whole as Message).finish();
+  const { content, ...rest } = answer as Answer<wire.ReadResponse>;
+  const whole = { ...message.fromPartial({} as never), ...rest, status: wire.Status[answer.status ?? "OK"] };
+  const encoded = message.encode(whole as Message).finish();
+  if (content === undefined) return encoded;
+  // The generated writer takes long over content, which is the last field anyway.
+  const field = new BinaryWriter().tag(7, WireType.LengthDelimited).uint32(content.length).finish();
+  return Buffer.concat([encoded, field, content]);
 }

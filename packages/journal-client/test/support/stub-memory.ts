@@ -53,7 +53,7 @@ export async function serveRead(call: ReadCall): Promise<void> {
     const limit = request.endOffset === 0n || request.endOffset > writeHead ? writeHead : request.endOffset;
     while (offset < limit) {
       const end = Math.min(Number(offset) + CHUNK_BYTES, Number(limit));
-      await call.send({ offset, content: Buffer.from(kept.content.subarray(Number(offset), end)) });
+      await call.send({ offset, content: kept.content.subarray(Number(offset), end) });
       offset = BigInt(end);
     }
   }

@@ -8,7 +8,7 @@ export function fragmentOf(
   content: string | Uint8Array,
   more: Partial<wire.Fragment> = {},
 ): wire.Fragment {
-  const bytes = Buffer.from(content);
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
   const digest = createHash("sha1").update(bytes).digest();
   const empty = bytes.length === 0;
   return {

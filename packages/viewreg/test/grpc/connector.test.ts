@@ -13,7 +13,7 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
 } from "@grpc/grpc-js";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Clock } from "../../src/clock.js";
 import type { Connection, ConnectionState } from "../../src/connection.js";
 import { HealthClient, HealthService } from "../../src/gen/grpc/health/v1/health.js";
@@ -23,7 +23,7 @@ import {
   grpcConnector,
   minKeepaliveMs,
 } from "../../src/grpc/index.js";
-import { becomes, Health, insecure, leaves, listen, onEnd } from "./servers.js";
+import { becomes, eventually, Health, insecure, leaves, listen, onEnd } from "./servers.js";
 
 function connect(
   port: number,
@@ -74,7 +74,7 @@ async function listenTcp(tcp: TcpServer): Promise<number> {
   return (tcp.address() as AddressInfo).port;
 }
 
-describe("a connection over gRPC", () => {
+describe("a connection over gRPC", { timeout: 60_000 }, () => {
   it("connects without a call being made", async () => {
     const connection = connect(await listen(server()));
     expect(connection.state).toBe("connecting");
@@ -110,14 +110,16 @@ describe("a connection over gRPC", () => {
     const aging = new Health().addTo(
       new Server({ "grpc.max_connection_age_ms": 50, "grpc.max_connection_age_grace_ms": 50 }),
     );
-    const connection = connect(await listen(aging));
+    const { clock, timers } = heldClock();
+    const connection = connect(await listen(aging), { clock });
     await becomes(connection, "ready");
     const states = statesOf(connection);
     await leaves(connection.channel, connectivityState.READY);
+    expect(timers.map(({ delayMs }) => delayMs)).toEqual([50]);
     await leaves(connection.channel, connectivityState.IDLE);
     await leaves(connection.channel, connectivityState.CONNECTING);
     expect(connection.channel.getConnectivityState(false)).toBe(connectivityState.READY);
-    expect(states).toEqual([]);
+    expect([states, timers]).toEqual([[], []]);
   });
 
   it("fails when a lost connection is not back after the grace", async () => {
@@ -136,7 +138,7 @@ describe("a connection over gRPC", () => {
     await becomes(connection, "ready");
     expect(timers).toEqual([]);
     accepted[0]?.destroy();
-    await vi.waitFor(() => expect(timers).toHaveLength(1));
+    await eventually(() => expect(timers).toHaveLength(1));
     expect(connection.state).toBe("ready");
     expect(timers[0]?.delayMs).toBe(50);
     timers[0]?.run();
@@ -158,7 +160,7 @@ describe("a connection over gRPC", () => {
     const answer = new Promise((resolve, reject) => {
       client.check({ service: "" }, (error, value) => (error === null ? resolve(value) : reject(error)));
     });
-    await vi.waitFor(() => expect(calls).toHaveLength(1));
+    await eventually(() => expect(calls).toHaveLength(1));
     connection.close();
     connection.close();
     expect(() => client.check({ service: "" }, () => {})).toThrow("shut down");
@@ -209,7 +211,7 @@ describe("a connection over gRPC", () => {
   });
 });
 
-describe("an endpoint that does not speak gRPC", () => {
+describe("an endpoint that does not speak gRPC", { timeout: 60_000 }, () => {
   it.each([
     ["speaks HTTP/1.1", () => createHttpServer((_request, response) => response.end("hello"))],
     ["closes at once", () => createTcpServer((socket) => socket.destroy())],
@@ -229,7 +231,7 @@ describe("an endpoint that does not speak gRPC", () => {
     const accepted: Socket[] = [];
     const port = await listenTcp(createTcpServer((socket) => accepted.push(socket)));
     const connection = connect(port, { clock, connectTimeoutMs: 1_234 });
-    await vi.waitFor(() => expect(accepted).toHaveLength(1));
+    await eventually(() => expect(accepted).toHaveLength(1));
     expect(connection.state).toBe("connecting");
     expect(timers.map(({ delayMs }) => delayMs)).toEqual([1_234]);
     timers[0]?.run();
@@ -241,7 +243,7 @@ describe("an endpoint that does not speak gRPC", () => {
   });
 });
 
-describe("the options of a connector", () => {
+describe("the options of a connector", { timeout: 60_000 }, () => {
   it("refuses pings that servers would close the connection for", () => {
     for (const keepalive of [0, 1, minKeepaliveMs - 1, Number.NaN])
       expect(() =>

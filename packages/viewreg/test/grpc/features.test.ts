@@ -14,7 +14,7 @@ function channelTo(port: number) {
   return connection;
 }
 
-describe("features", () => {
+describe("features", { timeout: 60_000 }, () => {
   it("are known by name, in order, and by the full name of their service", () => {
     expect(features.names).toEqual(["health", "carousel"]);
     expect(features.service("health")).toBe("grpc.health.v1.Health");

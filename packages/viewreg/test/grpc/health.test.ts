@@ -1,11 +1,11 @@
 import { createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { Server, status } from "@grpc/grpc-js";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { HealthCheckResponse_ServingStatus as ServingStatus } from "../../src/gen/grpc/health/v1/health.js";
 import { CarouselClient, DiagnosticsClient } from "../../src/gen/rpc/views.js";
 import { defineFeatures, type GrpcHealthOptions, grpcConnector, grpcHealth } from "../../src/grpc/index.js";
-import { becomes, Health, insecure, listen, onEnd } from "./servers.js";
+import { becomes, eventually, Health, insecure, listen, onEnd } from "./servers.js";
 
 const features = defineFeatures({ carousel: CarouselClient, diagnostics: DiagnosticsClient });
 type F = "carousel" | "diagnostics";
@@ -29,7 +29,7 @@ async function asking(health: Health, options?: GrpcHealthOptions<F>) {
   return askingPort(await listen(health.addTo(new Server())), options);
 }
 
-describe("a probe by grpc.health.v1", () => {
+describe("a probe by grpc.health.v1", { timeout: 60_000 }, () => {
   it("finds the features whose services are serving", async () => {
     const health = new Health();
     health.set("rpc.Diagnostics", SERVING);
@@ -155,10 +155,10 @@ describe("a probe by grpc.health.v1", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const answer = probe(controller.signal);
-    await vi.waitFor(() => expect(health.checked).toEqual([""]));
+    await eventually(() => expect(health.checked).toEqual([""]));
     controller.abort(reason);
     await expect(answer).rejects.toBe(reason);
-    await vi.waitFor(() => expect(health.cancelled).toEqual([""]));
+    await eventually(() => expect(health.cancelled).toEqual([""]));
     await expect(probe(AbortSignal.abort(reason))).rejects.toBe(reason);
     expect(health.checked).toEqual([""]);
   });
@@ -174,7 +174,7 @@ describe("a probe by grpc.health.v1", () => {
   });
 });
 
-describe("listening by grpc.health.v1", () => {
+describe("listening by grpc.health.v1", { timeout: 60_000 }, () => {
   it("yields what the server says of itself, and only the latest", async () => {
     const health = new Health();
     const { listenTo } = await asking(health, {});
@@ -183,7 +183,7 @@ describe("listening by grpc.health.v1", () => {
     health.set("", NOT_SERVING);
     expect(await heard.next()).toEqual({ done: false, value: "not-serving" });
     await heard.return?.();
-    await vi.waitFor(() => expect(health.watched).toEqual([]));
+    await eventually(() => expect(health.watched).toEqual([]));
   });
 
   it("saves the probe all questions but one, and tells it of changes", async () => {
@@ -192,14 +192,14 @@ describe("listening by grpc.health.v1", () => {
     const { listenTo, probe } = await asking(health, { features, recheckEvery: 1 });
     const heard = listenTo();
     await heard.next();
-    await vi.waitFor(() => expect(health.watched).toEqual(["", "rpc.Carousel", "rpc.Diagnostics"]));
-    await vi.waitFor(async () => {
+    await eventually(() => expect(health.watched).toEqual(["", "rpc.Carousel", "rpc.Diagnostics"]));
+    await eventually(async () => {
       health.checked.length = 0;
       expect(await probe()).toEqual({ features: ["carousel"] });
       expect(health.checked).toEqual([""]);
     });
     health.set("rpc.Diagnostics", SERVING);
-    await vi.waitFor(async () => expect(await probe()).toEqual({ features: ["carousel", "diagnostics"] }));
+    await eventually(async () => expect(await probe()).toEqual({ features: ["carousel", "diagnostics"] }));
     expect(await heard.next()).toEqual({ done: false, value: "serving" });
     await heard.return?.();
     health.checked.length = 0;
@@ -232,7 +232,7 @@ describe("listening by grpc.health.v1", () => {
     await heard.next();
     health.set("", 9 as ServingStatus);
     await expect(heard.next()).rejects.toMatchObject({ code: "bad-answer" });
-    await vi.waitFor(() => expect(health.watched).toEqual([]));
+    await eventually(() => expect(health.watched).toEqual([]));
   });
 
   it("ends with the signal's reason", async () => {
@@ -245,7 +245,7 @@ describe("listening by grpc.health.v1", () => {
     const reason = new Error("enough");
     controller.abort(reason);
     await expect(next).rejects.toBe(reason);
-    await vi.waitFor(() => expect(health.watched).toEqual([]));
+    await eventually(() => expect(health.watched).toEqual([]));
     await expect(listenTo(AbortSignal.abort(reason)).next()).rejects.toBe(reason);
   });
 

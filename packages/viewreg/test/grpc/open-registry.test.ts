@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { Server, status } from "@grpc/grpc-js";
-import { describe, expect, expectTypeOf, it, vi } from "vitest";
+import { describe, expect, expectTypeOf, it } from "vitest";
 import {
   HealthClient,
   HealthCheckResponse_ServingStatus as ServingStatus,
@@ -9,7 +9,7 @@ import { CarouselClient } from "../../src/gen/rpc/views.js";
 import { defineFeatures, openGrpcRegistry } from "../../src/grpc/index.js";
 import type { RegistryEvent } from "../../src/index.js";
 import { staticLocator } from "../../src/locators/static.js";
-import { Health, insecure, listen, onEnd } from "./servers.js";
+import { eventually, Health, insecure, listen, onEnd } from "./servers.js";
 
 const features = defineFeatures({ health: HealthClient, carousel: CarouselClient });
 const fast = { probing: { intervalMs: 20 } };
@@ -24,12 +24,12 @@ async function serving(...services: string[]): Promise<number> {
   return listen(health.addTo(new Server()));
 }
 
-describe("a registry of gRPC servers", () => {
+describe("a registry of gRPC servers", { timeout: 60_000 }, () => {
   it("finds what servers provide, and calls it by the feature's stub", async () => {
     const port = await serving("grpc.health.v1.Health");
     const registry = openGrpcRegistry({ locator: at(port), features, credentials: insecure, ...fast });
     onEnd(() => void registry[Symbol.asyncDispose]());
-    await vi.waitFor(() => expect(registry.healthyViews("health")).toHaveLength(1));
+    await eventually(() => expect(registry.healthyViews("health")).toHaveLength(1));
     expect(registry.healthyViews("carousel")).toEqual([]);
     const [view] = registry.healthyViews("health");
     const client = view?.client("health");
@@ -56,7 +56,7 @@ describe("a registry of gRPC servers", () => {
       ...fast,
     });
     onEnd(() => void registry[Symbol.asyncDispose]());
-    await vi.waitFor(() => expect(registry.viewsFor(2n ** 39n)).toHaveLength(1));
+    await eventually(() => expect(registry.viewsFor(2n ** 39n)).toHaveLength(1));
     expect(registry.viewsFor(0n)).toEqual([]);
   });
 
@@ -71,7 +71,7 @@ describe("a registry of gRPC servers", () => {
       ...fast,
     });
     onEnd(() => void registry[Symbol.asyncDispose]());
-    await vi.waitFor(() => expect(registry.healthyViews("carousel")).toHaveLength(1));
+    await eventually(() => expect(registry.healthyViews("carousel")).toHaveLength(1));
     expect(events.filter((event) => event === "no-health-service")).toHaveLength(1);
   });
 
@@ -98,12 +98,12 @@ describe("a registry of gRPC servers", () => {
       ...fast,
     });
     onEnd(() => void registry[Symbol.asyncDispose]());
-    await vi.waitFor(() => expect(registry.healthyViews()).toHaveLength(1));
-    await vi.waitFor(() => expect(registry.dump()).toContain("no idea"));
+    await eventually(() => expect(registry.healthyViews()).toHaveLength(1));
+    await eventually(() => expect(registry.dump()).toContain("no idea"));
     expect(registry.allViews()).toHaveLength(3);
     expect(registry.healthyViews().map(({ endpoint }) => endpoint.port)).toEqual([well]);
     // It is connected to again and again meanwhile, and asked again and again.
-    await vi.waitFor(() => expect(tries).toBeGreaterThan(2));
+    await eventually(() => expect(tries).toBeGreaterThan(2));
     const about = (wanted: number) => events.filter(({ endpoint }) => endpoint === `127.0.0.1:${wanted}`);
     expect(about(port).map(({ event }) => event)).toEqual(["added", "disconnected"]);
     expect(about(broken).map(({ event }) => event)).toEqual(["added", "probe-failed"]);

@@ -8,7 +8,7 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { afterEach } from "vitest";
+import { afterEach, vi } from "vitest";
 import type { Connection } from "../../src/connection.js";
 import {
   type HealthCheckRequest,
@@ -23,6 +23,11 @@ const cleanups: (() => void)[] = [];
 afterEach(() => {
   for (const cleanup of cleanups.splice(0).reverse()) cleanup();
 });
+
+/** Waits until the check passes, also on a machine that is busy with other things. */
+export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
+  return vi.waitFor(check, 30_000);
+}
 
 export function onEnd(cleanup: () => void): void {
   cleanups.push(cleanup);

@@ -52,7 +52,7 @@ function bearer(tokens: Iterator<string>): CallCredentials {
   });
 }
 
-describe("a connection over TLS", () => {
+describe("a connection over TLS", { timeout: 60_000 }, () => {
   it("is ready with a server whose certificate is trusted", async () => {
     const { connection, probe } = await connect(
       { credentials: trusting(localCertificate) },
@@ -86,7 +86,7 @@ describe("a connection over TLS", () => {
   });
 });
 
-describe("credentials of calls", () => {
+describe("credentials of calls", { timeout: 60_000 }, () => {
   it("are asked for at each call, and seen by the server", async () => {
     const seen: string[] = [];
     const callCredentials = bearer(["first", "second"].values());

@@ -66,7 +66,7 @@ const services = (options: Partial<SrvLocatorOptions> = {}) =>
 /** `settled` once is not enough for a resolver that takes its time. */
 const resolved = () => clock.advance(0).then(settled);
 
-describe("a locator by DNS name", () => {
+describe("a locator by DNS name", { timeout: 60_000 }, () => {
   it("has all addresses of both families", async () => {
     dns.v4.set("kv.example", [a("10.0.0.1"), a("10.0.0.2"), a("10.0.0.1")]);
     dns.v6.set("kv.example", [a("2001:db8::1")]);
@@ -225,7 +225,7 @@ describe("a locator by DNS name", () => {
   });
 });
 
-describe("a locator by SRV name", () => {
+describe("a locator by SRV name", { timeout: 60_000 }, () => {
   const srv = (name: string, port: number, priority = 0, weight = 0): DnsService => ({
     name,
     port,
@@ -323,7 +323,7 @@ describe("a locator by SRV name", () => {
   });
 });
 
-describe("with Node's resolver and a real DNS server", () => {
+describe("with Node's resolver and a real DNS server", { timeout: 60_000 }, () => {
   const resolverOf = (server: DnsServer): DnsResolver =>
     systemDnsResolver({ servers: [server.address], timeoutMs: 100, tries: 2 });
 

@@ -30,7 +30,7 @@ class FakeFile implements FileSource {
   }
 }
 
-describe("a locator by file", () => {
+describe("a locator by file", { timeout: 60_000 }, () => {
   let clock: FakeClock;
   let file: FakeFile;
 

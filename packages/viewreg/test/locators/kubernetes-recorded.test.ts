@@ -60,7 +60,7 @@ const passUntil = (holds: () => boolean): Promise<void> =>
     return holds();
   });
 
-describe("a real API server's recorded answers", () => {
+describe("a real API server's recorded answers", { timeout: 60_000 }, () => {
   it("are of the questions that are asked", async () => {
     server.onWatch = (asked) => answer(asked, "watch");
     await using _ = new Reader(locator());

@@ -6,7 +6,7 @@ import { localCertificate, otherCertificate } from "../grpc/test-certificates.js
 import { pod, slice, sliceList } from "./kubernetes-server.js";
 import { FakeClock, Reader, until } from "./support.js";
 
-describe("a locator by EndpointSlice over https", () => {
+describe("a locator by EndpointSlice over https", { timeout: 60_000 }, () => {
   let server: Server | undefined;
   const tokens: (string | undefined)[] = [];
 

@@ -37,7 +37,7 @@ const passUntil = (holds: () => boolean): Promise<void> =>
     return holds();
   });
 
-describe("a locator by EndpointSlice", () => {
+describe("a locator by EndpointSlice", { timeout: 60_000 }, () => {
   it("lists the slices of the service, and watches from there", async () => {
     lists(sliceList(70, [slice("kv-1", 50, [pod("10.0.0.1")]), slice("kv-2", 60, [pod("10.0.0.2")])]));
     await using reader = new Reader(locator());
@@ -265,7 +265,7 @@ describe("a locator by EndpointSlice", () => {
   });
 });
 
-describe("what a slice says", () => {
+describe("what a slice says", { timeout: 60_000 }, () => {
   const setOf = async (items: readonly unknown[], options: Partial<EndpointSliceLocatorOptions> = {}) => {
     lists(sliceList(1, items));
     await using reader = new Reader(locator(options));
@@ -351,7 +351,7 @@ describe("what a slice says", () => {
   });
 });
 
-describe("the options", () => {
+describe("the options", { timeout: 60_000 }, () => {
   it.each<[Partial<EndpointSliceLocatorOptions>]>([
     [{ namespace: "" }],
     [{ namespace: "a/../b" }],

@@ -6,7 +6,7 @@ import { checkEndpoint, distinct, maxEndpoints, sameEndpoints } from "../../src/
 import { staticLocator } from "../../src/locators/static.js";
 import { at, Reader, settled } from "./support.js";
 
-describe("a static locator", () => {
+describe("a static locator", { timeout: 60_000 }, () => {
   it("tells its endpoints at once, then each change, to all its readers", async () => {
     const locator = staticLocator([at("a"), at("b")]);
     await using first = new Reader(locator);
@@ -88,7 +88,7 @@ describe("a static locator", () => {
   });
 });
 
-describe("an endpoint from outside", () => {
+describe("an endpoint from outside", { timeout: 60_000 }, () => {
   it.each([
     ["a name", "buffer-1.example"],
     ["a name with a dot behind it", "buffer-1.example."],
@@ -167,7 +167,7 @@ describe("an endpoint from outside", () => {
   });
 });
 
-describe("sets of endpoints", () => {
+describe("sets of endpoints", { timeout: 60_000 }, () => {
   const endpoints: fc.Arbitrary<Endpoint[]> = fc.array(
     fc.record({
       host: fc.constantFrom("a", "b", "::1"),
