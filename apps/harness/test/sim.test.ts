@@ -8,7 +8,7 @@ import { testSeeds } from "./sim-seeds.js";
 // The other half is in sim-more.test.ts, which runs at the same time on another core.
 testSeeds(1, 90);
 
-describe("a seed", () => {
+describe("a seed", { timeout: 60_000 }, () => {
   it("replays exactly: every event of a run is in the next one, at the same time", async () => {
     const lines: string[] = [];
     const first = await simulate({ seed: 3, onTrace: (line) => lines.push(line) });

@@ -273,7 +273,8 @@ export class Oracle {
         ),
       );
       const group = [...this.live.values()].filter(
-        (request) => request.call === call && request.offsets.some((offset) => action.offsets.includes(offset)),
+        (request) =>
+          request.call === call && request.offsets.some((offset) => action.offsets.includes(offset)),
       );
       for (const request of group) {
         busy.add(request.view.server);

@@ -236,8 +236,7 @@ describe("views that lie", () => {
     asked.push(view.name);
     throw new Error(`not at ${view.name}`);
   };
-  const named = (name: string): Server =>
-    Object.assign(server(name), { toString: () => `server ${name}` });
+  const named = (name: string): Server => Object.assign(server(name), { toString: () => `server ${name}` });
 
   it("in a list are each asked once, and the error names the point and all of them", async () => {
     const { clock, random } = steady();

@@ -276,6 +276,10 @@ describe("AppendService", () => {
       );
     put(service, A, "x");
     assert.throws(() => service.startAppend({ journal: A, offset: -1n }), JournalError);
+    assert.throws(
+      () => service.startAppend({ journal: A }, new Set([undefined as never])),
+      (error) => isJournalError(error, "invalid-argument"),
+    );
     for (const options of [
       { maxMemoryBytes: 0 },
       { cutoffBytes: -1 },
@@ -467,9 +471,11 @@ describe("AppendService", () => {
 
   it("takes a future that rejects for one that has failed", async () => {
     const { service } = setUp();
-    const future = { done: Promise.resolve(), err: () => Promise.reject(new Error("badly made")) };
-    const error = await put(service, A, "x", new OpFutures([future])).err();
-    assert.ok(isJournalError(error, "dependency-failed") && /badly made/.test(error.message));
+    const err = (): Promise<unknown> => Promise.reject(new Error("badly made"));
+    for (const [index, done] of [Promise.resolve(), undefined as never].entries()) {
+      const op = put(service, `journal/${index}`, "x", new OpFutures([{ done, err }]));
+      assert.ok(isJournalError(await op.err(), "dependency-failed"));
+    }
   });
 
   it("aborts what is pending and what depends on it when its signal does, and everything later", async () => {

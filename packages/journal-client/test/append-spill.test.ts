@@ -125,6 +125,24 @@ describe("AppendService with little memory", () => {
     assert.equal(service.usage.memoryBytes, 0);
   });
 
+  it("does not let a whole crowd in when there is room for a part of it", async () => {
+    const broker = new FakeBroker();
+    const service = new AppendService(broker, { maxMemoryBytes: 128 * KIB });
+    const open = broker.hold();
+    let inside = 0;
+    const crowd = Array.from({ length: 1000 }, async (_, index) => {
+      await service.ready();
+      inside++;
+      put(service, A, block(index, 2 * KIB).toString());
+    });
+    while (service.usage.memoryBytes < 128 * KIB) await new Promise(setImmediate);
+    assert.ok(inside < 130, `${inside} were let in`);
+    open();
+    await Promise.all(crowd);
+    await service.close();
+    assert.equal(broker.text(A), Array.from({ length: 1000 }, (_, index) => block(index, 2 * KIB)).join(""));
+  });
+
   it("ends the wait of ready() with the signal's reason, and that of all when the service is aborted", async () => {
     const broker = new FakeBroker();
     const stop = new AbortController();

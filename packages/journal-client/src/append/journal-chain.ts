@@ -45,6 +45,7 @@ export class JournalChain implements AppendQueue {
       this.#request = known;
     }
     const list = dependencies === undefined || dependencies.size === 0 ? undefined : [...dependencies];
+    for (const future of list ?? []) checkFuture(future);
     const append = new QueuedAppend(this, known, list);
     if (this.#tail === undefined) this.#head = append;
     else this.#tail.next = append;
@@ -181,16 +182,21 @@ export class JournalChain implements AppendQueue {
   /** Waits for all of them; gives the error of the first that failed. */
   async #dependencies(dependencies: ReadonlySet<OpFuture>): Promise<unknown> {
     for (const dependency of dependencies) {
-      const { done } = dependency;
-      await this.#pause((resolve) => {
-        void done.then(resolve, resolve);
-        return () => {};
-      });
-      const aborted = this.#service.failureOf(this.journal);
-      if (aborted !== undefined) return aborted;
-      if (pendingOf(dependency) === undefined) continue;
-      const error = await dependency.err().catch((rejected: unknown) => rejected);
-      if (error !== undefined) return dependencyFailed(this.journal, error);
+      try {
+        const { done } = dependency;
+        await this.#pause((resolve) => {
+          done.then(resolve, resolve);
+          return () => {};
+        });
+        const aborted = this.#service.failureOf(this.journal);
+        if (aborted !== undefined) return aborted;
+        if (pendingOf(dependency) === undefined) continue;
+        const error = await dependency.err();
+        if (error !== undefined) return dependencyFailed(this.journal, error);
+      } catch (rejected) {
+        // It was made by somebody else, and badly.
+        return dependencyFailed(this.journal, rejected);
+      }
     }
     return undefined;
   }
@@ -214,4 +220,9 @@ function dependencyFailed(journal: string, cause: unknown): JournalError {
     cause,
     journal,
   });
+}
+
+function checkFuture(future: OpFuture): void {
+  if (typeof future?.err === "function") return;
+  throw new JournalError("invalid-argument", "a dependency has to be an operation, with done and err()");
 }

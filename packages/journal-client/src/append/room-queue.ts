@@ -1,11 +1,16 @@
 /** So many turns of the microtask queue lie between being let in and having written, even when a caller wraps `ready` a few times. */
 const TURNS = 8;
 
-/** Lets callers in while there is room, one after the other, so that each sees what the last one took. */
+/** So many callers are let in before the first of them has written: in a loop nobody waits, and a crowd does not all come at once. */
+const BURST = 32;
+
+/** Lets callers in while there is room, a few at a time, so that each few see what the last took. */
 export class RoomQueue {
   readonly #hasRoom: () => boolean;
   #waiting: (() => void)[] = [];
   #letting = false;
+  /** Let in since there was time to write. */
+  #inside = 0;
 
   constructor(hasRoom: () => boolean) {
     this.#hasRoom = hasRoom;
@@ -14,25 +19,30 @@ export class RoomQueue {
   /** @throws the signal's reason */
   enter(signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#waiting.length === 0 && this.#hasRoom()) return Promise.resolve();
-    return this.#wait(signal);
+    if (this.#waiting.length > 0 || this.#inside >= BURST || !this.#hasRoom()) return this.#wait(signal);
+    this.#inside++;
+    if (!this.#letting) void this.#letIn();
+    return Promise.resolve();
   }
 
   /** There may be room now. */
   look(): void {
-    if (this.#letting || this.#waiting.length === 0 || !this.#hasRoom()) return;
-    this.#letting = true;
-    void this.#letIn();
+    if (!this.#letting && this.#waiting.length > 0 && this.#hasRoom()) void this.#letIn();
   }
 
   async #letIn(): Promise<void> {
-    while (this.#hasRoom()) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      next();
+    this.#letting = true;
+    do {
       for (let turn = 0; turn < TURNS; turn++) await undefined;
-    }
+      this.#inside = 0;
+    } while (this.#letOneIn());
     this.#letting = false;
+  }
+
+  #letOneIn(): boolean {
+    const next = this.#hasRoom() ? this.#waiting.shift() : undefined;
+    next?.();
+    return next !== undefined;
   }
 
   async #wait(signal: AbortSignal | undefined): Promise<void> {

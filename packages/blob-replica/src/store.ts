@@ -1,0 +1,63 @@
+import type { Ref } from "./ref.js";
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface PutOptions extends CallOptions {
+  /** The blob's ref, when the caller has computed it: the store does not do it again. A wrong one damages the store. */
+  readonly ref?: Ref;
+  /** The caller will never change the bytes again, and the store may keep them. Without it a store that keeps bytes copies them. Default false. */
+  readonly frozen?: boolean;
+}
+
+export interface PutResult {
+  readonly ref: Ref;
+  /** False when the store had the blob before. */
+  readonly added: boolean;
+}
+
+/** Of `getMany`: one for each ref that was asked for, as they come; a ref that was asked for twice comes twice. */
+export type GetManyResult =
+  | { readonly ref: Ref; readonly blob: Uint8Array; readonly error?: undefined }
+  | { readonly ref: Ref; readonly error: unknown; readonly blob?: undefined };
+
+/** Of `putMany`: one for each blob, in their order. */
+export type PutManyResult =
+  | (PutResult & { readonly error?: undefined })
+  | { readonly ref: Ref; readonly error: unknown };
+
+/**
+ * Blobs of 0 bytes and more by the SHA-256 of their content. Three methods make a store; the others are there when a store is better at them than the
+ * functions of the same name, which work with every store.
+ *
+ * Every call ends with `signal.reason` itself when its signal is aborted, and then nothing of it still runs. Errors are BlobErrors.
+ */
+export interface BlobStore {
+  /** The caller owns the bytes. @throws BlobError "not-found", "corrupt" where the store looks, "unavailable", "refused" */
+  get(ref: Ref, options?: CallOptions): Promise<Uint8Array>;
+  /**
+   * Resolves when the store has the blob as durably as it ever will. Putting what is there is no error; what is there and is damaged is replaced.
+   * @throws BlobError "unavailable", "refused", "full"
+   */
+  put(blob: Uint8Array, options?: PutOptions): Promise<PutResult>;
+  /**
+   * The refs strictly after `after` (all, without it), in their order, each once. Those that were there from the call to its end are among them; those that
+   * came or went meanwhile may be.
+   */
+  listRefs(after?: Ref, options?: CallOptions): AsyncIterable<Ref>;
+
+  /** As `listRefs`, packed: each page holds refs of 32 bytes, one after the other. No page is empty. */
+  listRefPages?(after?: Ref, options?: CallOptions): AsyncIterable<Uint8Array>;
+  getMany?(refs: readonly Ref[], options?: CallOptions): AsyncIterable<GetManyResult>;
+  putMany?(
+    blobs: readonly Uint8Array[],
+    options?: CallOptions & { readonly refs?: readonly Ref[]; readonly frozen?: boolean },
+  ): Promise<readonly PutManyResult[]>;
+  has?(ref: Ref, options?: CallOptions): Promise<boolean>;
+  /** False when there was none. */
+  delete?(ref: Ref, options?: CallOptions): Promise<boolean>;
+  /** The content in pieces, for blobs that are large. @throws BlobError as `get`, also in the middle */
+  stream?(ref: Ref, options?: CallOptions): AsyncIterable<Uint8Array>;
+  [Symbol.asyncDispose]?(): Promise<void>;
+}
