@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { TestView } from "./scheduler-oracle.js";
+import type { TestView } from "./scheduler-oracle-model.js";
 import { view, Workbench } from "./scheduler-workbench.js";
 
 const slow = view("slow");

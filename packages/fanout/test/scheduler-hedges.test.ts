@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { TestView } from "./scheduler-oracle.js";
+import type { TestView } from "./scheduler-oracle-model.js";
 import { view, Workbench } from "./scheduler-workbench.js";
 
 const a = view("a");

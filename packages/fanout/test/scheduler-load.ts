@@ -5,7 +5,7 @@ import { next } from "../src/scheduler/next.js";
 import { draw, type Random } from "../src/scheduler/random.js";
 import { createState, type SchedulerState } from "../src/scheduler/state.js";
 import { type Timed, Timers } from "../src/scheduler/timers.js";
-import type { TestView } from "./scheduler-oracle.js";
+import type { TestView } from "./scheduler-oracle-model.js";
 
 /** What a server does with a request: answers after a while, says after a while that it cannot be reached, or nothing. */
 export type Answer = { readonly afterMs: number; readonly unreachable?: boolean } | undefined;

@@ -1,55 +1,19 @@
 import { expect } from "vitest";
-import type { ErrorClass } from "../src/errors.js";
 import type { FanoutEvent } from "../src/events.js";
-import type {
-  ResolvedCallOptions,
-  SchedulerAction,
-  SchedulerEvent,
-  SchedulerSetup,
-} from "../src/scheduler/contract.js";
+import type { SchedulerAction, SchedulerEvent, SchedulerSetup } from "../src/scheduler/contract.js";
 import { next } from "../src/scheduler/next.js";
 import { createState, type SchedulerState } from "../src/scheduler/state.js";
-import type { Views } from "../src/views.js";
-
-/** A view of the tests: a half-open range of numbers on a server. */
-export interface TestView {
-  readonly server: string;
-  readonly serves: { readonly from: number; readonly to: number };
-}
+import {
+  check,
+  hasMoved,
+  mayBeFree,
+  type OracleCall,
+  type OracleRequest,
+  type TestView,
+} from "./scheduler-oracle-model.js";
 
 type Event = SchedulerEvent<number, TestView>;
 type Action = SchedulerAction<number, TestView>;
-
-export interface OracleRequest {
-  readonly id: number;
-  readonly call: OracleCall;
-  readonly view: TestView;
-  readonly offsets: readonly number[];
-  readonly kind: "send" | "retry" | "hedge";
-  tiedTo: number | undefined;
-  begun: boolean;
-}
-
-export interface OracleCall {
-  readonly id: number;
-  readonly points: readonly number[];
-  readonly options: ResolvedCallOptions;
-  views: Views<TestView>;
-  readonly satisfied: Set<number>;
-  /** How often each offset was sent, hedges not counted. */
-  readonly sends: number[];
-  /** Of each offset: the class of the last failure of a request that carried it, and the servers that failed it. */
-  readonly lastClass: (ErrorClass | undefined)[];
-  readonly failedAt: Set<string>[];
-  /** Of each offset: which server said last that it is not its own, what the views were then, and how often it was moved for free since. */
-  readonly refusedBy: ({ readonly server: string; readonly views: Views<TestView> } | undefined)[];
-  readonly moves: number[];
-  /** Of each offset: the requests that delivered something for it. */
-  readonly deliveredBy: Set<number>[];
-  paused: boolean;
-  reading: boolean;
-  finished: Extract<Action, { type: "finish" }> | undefined;
-}
 
 /** Follows a scheduler from outside, and knows as little of it as possible: after each step it looks whether all that must hold does. */
 export class Oracle {
@@ -193,8 +157,8 @@ export class Oracle {
     else if (kind === "hedge") {
       this.hedges++;
       this.paid++;
-    } else if (this.#mayBeFree(call, offsets)) this.free++;
-    else if (this.#hasMoved(call, view, offsets)) {
+    } else if (mayBeFree(call, offsets, (server) => this.#hasAnswered(server))) this.free++;
+    else if (hasMoved(call, view, offsets)) {
       this.moved++;
       for (const offset of offsets) call.moves[offset]!++;
     } else this.paid++;
@@ -211,36 +175,8 @@ export class Oracle {
     expect(this.paid).toBeLessThanOrEqual(burst + ratio * this.firstSends + 1e-6);
   }
 
-  #mayBeFree(call: OracleCall, offsets: readonly number[]): boolean {
-    if (!offsets.every((offset) => call.sends[offset] === 2 && call.lastClass[offset] === "unreachable"))
-      return false;
-    const peers = new Set<string>();
-    for (let index = 0; index < call.views.length; index++) {
-      const view = call.views.at(index)!;
-      const { from, to } = view.serves;
-      if (call.points.some((point) => point >= from && point < to)) peers.add(view.server);
-    }
-    return [...peers].some(
-      (server) => this.nowMs - (this.#answeredAt.get(server) ?? Number.NEGATIVE_INFINITY) <= 1000,
-    );
-  }
-
-  /** A server refused all of them; and it has none of them any more, or the one that is asked now had none of them then. */
-  #hasMoved(call: OracleCall, to: TestView, offsets: readonly number[]): boolean {
-    if (!call.options.viewsCanBeRead) return false;
-    const has = (views: Views<TestView>, server: string, offset: number): boolean =>
-      Array.from({ length: views.length }, (_, index) => views.at(index)!).some(
-        ({ server: other, serves: { from, to } }) =>
-          other === server && call.points[offset]! >= from && call.points[offset]! < to,
-      );
-    const refused = offsets.every(
-      (offset) => call.lastClass[offset] === "not-mine" && call.moves[offset]! < 2,
-    );
-    if (!refused) return false;
-    return (
-      offsets.every((offset) => !has(call.views, call.refusedBy[offset]!.server, offset)) ||
-      offsets.every((offset) => !has(call.refusedBy[offset]!.views, to.server, offset))
-    );
+  #hasAnswered(server: string): boolean {
+    return this.nowMs - (this.#answeredAt.get(server) ?? Number.NEGATIVE_INFINITY) <= 1000;
   }
 
   #servers(): Map<unknown, { readonly isSuspect: boolean; readonly hasRoom: boolean }> {
@@ -272,10 +208,12 @@ export class Oracle {
           other.type === "tell" && "view" in other.event ? [other.event.view.server] : [],
         ),
       );
-      const group = [...this.live.values()].filter(
-        (request) =>
-          request.call === call && request.offsets.some((offset) => action.offsets.includes(offset)),
-      );
+      // A server that has any points of the request which is hedged is not asked for others of them.
+      const sharing = (ofThese: readonly number[]): readonly OracleRequest[] =>
+        [...this.live.values()].filter(
+          (request) => request.call === call && request.offsets.some((offset) => ofThese.includes(offset)),
+        );
+      const group = sharing(sharing(action.offsets).flatMap(({ offsets }) => offsets));
       for (const request of group) {
         busy.add(request.view.server);
         for (const offset of request.offsets) for (const failed of call.failedAt[offset]!) busy.add(failed);
@@ -385,11 +323,6 @@ export class Oracle {
       );
     });
   }
-}
-
-/** `expect` costs a hundred times as much. */
-function check(holds: boolean, what: string): void {
-  if (!holds) throw new Error(`It does not hold that ${what}.`);
 }
 
 function textOf(actions: readonly Action[]): string {

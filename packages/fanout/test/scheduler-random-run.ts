@@ -4,7 +4,8 @@ import type { ErrorClass } from "../src/errors.js";
 import { sortPoints } from "../src/plan/sort-points.js";
 import type { ResolvedCallOptions } from "../src/scheduler/contract.js";
 import { draw, drawIndex, type Random } from "../src/scheduler/random.js";
-import { Oracle, type OracleCall, type TestView } from "./scheduler-oracle.js";
+import { Oracle } from "./scheduler-oracle.js";
+import type { OracleCall, TestView } from "./scheduler-oracle-model.js";
 
 const classes: readonly ErrorClass[] = [
   "retryable",

@@ -9,7 +9,7 @@ import type {
 } from "../src/scheduler/contract.js";
 import { next } from "../src/scheduler/next.js";
 import { createState, type SchedulerState } from "../src/scheduler/state.js";
-import type { TestView } from "./scheduler-oracle.js";
+import type { TestView } from "./scheduler-oracle-model.js";
 
 type Action = SchedulerAction<number, TestView>;
 type Of<T extends Action["type"]> = Extract<Action, { readonly type: T }>;

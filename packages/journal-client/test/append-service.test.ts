@@ -36,7 +36,7 @@ describe("AppendService", () => {
     const op = service.startAppend({ journal: A });
     op.writer.write("hello, ");
     op.writer.write(Buffer.from("wörld"));
-    assert.equal(op.response, undefined);
+    assert.deepEqual([op.response], [undefined]);
     op.release();
     assert.equal(service.pendingExcept("").size, 1);
     assert.equal(await op.err(), undefined);

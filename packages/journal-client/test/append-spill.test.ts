@@ -256,6 +256,32 @@ describe("AppendService with little memory", () => {
     );
   });
 
+  it("does not use memory again that is still being sent", async () => {
+    const { broker, service, back } = setUp({ maxMemoryBytes: 32 * KIB });
+    back();
+    let sent = (): void => {};
+    const sending = new Promise<void>((resolve) => {
+      sent = resolve;
+    });
+    broker.flow = ({ index }) => (index === 0 ? sending : Promise.resolve());
+    const gate = new AsyncOperation();
+    const text = "precious ".repeat(1300);
+    put(service, A, text);
+    while (broker.rpcs.length === 0) await new Promise(setImmediate);
+    const expected: string[] = [];
+    for (let index = 0; index < 50; index++) {
+      await service.ready();
+      expected.push(block(index, 4 * KIB).toString());
+      put(service, "journal/B", block(index, 4 * KIB).toString(), new OpFutures([gate]));
+    }
+    assert.ok(service.usage.spilledBytes > 100 * KIB);
+    sent();
+    gate.resolve();
+    await service.close();
+    assert.equal(broker.text(A), text);
+    assert.equal(broker.text("journal/B"), expected.join(""));
+  });
+
   it("rolls an append back whose bytes are in a file already", async () => {
     const { broker, files, service, back } = setUp();
     put(service, A, "before ");
@@ -278,19 +304,42 @@ describe("AppendService with little memory", () => {
     const { broker, files, service, back } = setUp({ maxMemoryBytes: 4 * KIB });
     back();
     const gate = new AsyncOperation();
-    const first = put(service, A, "first ".repeat(200), new OpFutures([gate]));
+    const texts = ["first ".repeat(350), "slow ".repeat(100), "end"] as const;
+    const first = put(service, A, texts[0], new OpFutures([gate]));
     const slow = service.startAppend({ journal: A });
-    slow.writer.write("slow ".repeat(100));
-    slow.writer.write("writer ".repeat(300));
+    slow.writer.write(texts[1]);
     while (service.usage.memoryBytes > 0) await new Promise(setImmediate);
     gate.resolve();
     assert.equal(await first.err(), undefined);
-    assert.deepEqual(broker.texts(), ["first ".repeat(200)]);
-    slow.writer.write("end");
+    assert.deepEqual(broker.texts(), [texts[0]]);
+    slow.writer.write(texts[2]);
     slow.release();
     await service.close();
-    assert.equal(broker.text(A), `${"first ".repeat(200)}${"slow ".repeat(100)}${"writer ".repeat(300)}end`);
+    assert.equal(broker.text(A), texts.join(""));
     assert.equal(files.live.size, 0);
+  });
+
+  it("rolls an append back while the chunk that it shares is being written to a file", async () => {
+    const { broker, files, service, back } = setUp({ maxMemoryBytes: 4 * KIB });
+    back();
+    const gate = new OpFutures([new AsyncOperation()]);
+    const texts = ["first ".repeat(350), "second ".repeat(500)] as const;
+    put(service, A, texts[0], gate);
+    const slow = service.startAppend({ journal: A });
+    slow.writer.write("slow ".repeat(100));
+    put(service, "journal/B", texts[1], gate);
+    await new Promise<void>((resolve) => {
+      files.plan = (operation) => {
+        if (operation === "create") resolve();
+        return undefined;
+      };
+    });
+    assert.throws(() => slow.require(new Error("whoops")).release(), /whoops/);
+    while (service.usage.memoryBytes > 0) await new Promise(setImmediate);
+    for (const operation of gate) (operation as AsyncOperation).resolve();
+    await service.close();
+    assert.equal(broker.text(A), texts[0]);
+    assert.equal(broker.text("journal/B"), texts[1]);
   });
 
   it("keeps no more than so many bytes in files; then ready() waits for commits", async () => {

@@ -7,9 +7,9 @@ import {
   fail,
   hang,
   resetConnection,
+  StubBroker,
   say,
   sayBytes,
-  StubBroker,
 } from "./support/stub-broker.js";
 
 const journal = "a/journal";
@@ -139,7 +139,11 @@ describe("an append stream", () => {
     await using broker = await StubBroker.start();
     broker.onAppend(
       afterBytes(3),
-      say((call) => ({ status: "REGISTER_MISMATCH", header: call.broker.header(), registers: { labels: [] } })),
+      say((call) => ({
+        status: "REGISTER_MISMATCH",
+        header: call.broker.header(),
+        registers: { labels: [] },
+      })),
     );
     await using client = clientOf(broker);
     const append = client.append({ journal });
@@ -177,7 +181,10 @@ describe("an append stream", () => {
     await expect(append.commit()).rejects.toMatchObject({ code: "transport", grpcCode: 8 });
 
     broker.onAppend(afterCommit(), resetConnection());
-    await expect(client.append({ journal }).commit()).rejects.toMatchObject({ code: "transport", grpcCode: 14 });
+    await expect(client.append({ journal }).commit()).rejects.toMatchObject({
+      code: "transport",
+      grpcCode: 14,
+    });
   });
 
   it("is discarded by abort, which may come at any time and never rejects", async () => {

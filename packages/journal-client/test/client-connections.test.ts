@@ -152,8 +152,37 @@ describe("connections", () => {
     const asking = client.fragmentStoreHealth("s3://bucket/");
     await clock.step();
     expect((await asking).status).toBe("OK");
-    // Nobody waits for it a second time.
-    expect((await client.fragmentStoreHealth("s3://bucket/")).status).toBe("OK");
+    expect(clock.timers).toBe(0);
+    await client.close();
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it("to such a broker are not waited for a second time, even if it is the nearest", async () => {
+    const clock = new StillClock();
+    const sockets: { destroy(): void }[] = [];
+    const silent = createServer((socket) => {
+      sockets.push(socket);
+      socket.on("error", () => {});
+    });
+    await using hung = await listening(silent, 0);
+    await using broker = await StubBroker.start({ zone: "far" });
+    broker.create("a/journal");
+    await using client = new JournalClient({ endpoints: broker.endpoint, zone: "near", clock });
+    const members = [{ zone: "near", suffix: "hung" }, broker.id];
+    const route: Route = {
+      members,
+      primary: 1,
+      endpoints: [`http://127.0.0.1:${hung.port}`, broker.endpoint],
+    };
+    const read = async (): Promise<number> => {
+      let answers = 0;
+      for await (const _ of client.read({ journal: "a/journal" }, { route })) answers++;
+      return answers;
+    };
+    const first = read();
+    await clock.step();
+    expect(await first).toBe(1);
+    expect(await read()).toBe(1);
     expect(clock.timers).toBe(0);
     await client.close();
     for (const socket of sockets) socket.destroy();

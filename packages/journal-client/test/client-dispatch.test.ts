@@ -29,7 +29,9 @@ describe("the members that a call may go to", () => {
   it("are those of the same zone first, then those that are connected", () => {
     const members = membersOf(route, false);
     const rank = (states: Record<string, typeof ready>, zone: string | undefined) =>
-      rankMembers(members, zone, ({ endpoint }) => states[endpoint] ?? unknown).map(({ endpoint }) => endpoint);
+      rankMembers(members, zone, ({ endpoint }) => states[endpoint] ?? unknown).map(
+        ({ endpoint }) => endpoint,
+      );
     expect(rank({ "http://primary:1": ready }, "local")).toEqual([
       "http://other:1",
       "http://replica:1",

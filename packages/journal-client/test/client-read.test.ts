@@ -1,5 +1,6 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
+import type * as wire from "../src/gen/protocol/protocol.js";
 import { JournalClient, type ReadResponse } from "../src/index.js";
 import {
   chunk,
@@ -7,9 +8,9 @@ import {
   fragmentOf,
   hang,
   resetConnection,
+  StubBroker,
   say,
   sayBytes,
-  StubBroker,
   waitFor,
 } from "./support/stub-broker.js";
 
@@ -97,13 +98,16 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     broker.onRead(chunk(0n, "one"), resetConnection());
     await using client = clientOf(broker);
-    await expect(collect(client.read({ journal }))).rejects.toMatchObject({ code: "transport", grpcCode: 14 });
+    await expect(collect(client.read({ journal }))).rejects.toMatchObject({
+      code: "transport",
+      grpcCode: 14,
+    });
   });
 
   it("ends the call when the broker breaks the protocol, and says how", async () => {
     for (const step of [
       sayBytes(Buffer.from([0xff, 0xff, 0xff])),
-      say<never, never>({ status: "OK", writeHead: -1n } as never),
+      say<wire.ReadRequest, wire.ReadResponse>({ status: "OK", writeHead: -1n }),
     ]) {
       await using broker = await StubBroker.start();
       broker.onRead(step, hang());
@@ -153,7 +157,9 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);
     const reason = { any: "value" };
-    await expect(collect(client.read({ journal }, { signal: AbortSignal.abort(reason) }))).rejects.toBe(reason);
+    await expect(collect(client.read({ journal }, { signal: AbortSignal.abort(reason) }))).rejects.toBe(
+      reason,
+    );
     expect(broker.reads).toEqual([]);
 
     broker.onRead(hang());

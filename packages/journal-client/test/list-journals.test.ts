@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type * as wire from "../src/gen/protocol/protocol.js";
 import {
   type ApplyRequest,
   JournalClient,
@@ -8,8 +9,7 @@ import {
   PartialApplyError,
   readListResponse,
 } from "../src/index.js";
-import type * as wire from "../src/gen/protocol/protocol.js";
-import { fail, fragmentOf, hang, say, specOf, StubBroker } from "./support/stub-broker.js";
+import { fail, fragmentOf, hang, StubBroker, say, specOf } from "./support/stub-broker.js";
 
 function clientOf(broker: StubBroker): JournalClient {
   return new JournalClient({ endpoints: broker.endpoint });
@@ -142,7 +142,8 @@ describe("readListResponse", () => {
       firstPage(broker, "journal/one"),
       page(broker, "journal/two"),
       say({}),
-      (call) => call.send({ header: { ...broker.header(), etcd: { ...broker.header().etcd!, revision: 101n } } }),
+      (call) =>
+        call.send({ header: { ...broker.header(), etcd: { ...broker.header().etcd!, revision: 101n } } }),
       say({}),
       page(broker),
     );
@@ -322,16 +323,21 @@ describe("applyJournalsInBatches", () => {
 
 describe("listAllFragments", () => {
   const fragments = (...begins: bigint[]) =>
-    begins.map((begin) => ({ spec: fragmentOf("a/journal", begin, "0123456789"), signedUrl: `url-${begin}` }));
+    begins.map((begin) => ({
+      spec: fragmentOf("a/journal", begin, "0123456789"),
+      signedUrl: `url-${begin}`,
+    }));
 
   it("joins pages, asking for each behind the one before", async () => {
     await using broker = await StubBroker.start();
-    broker.onFragments(
-      say({ header: broker.header(), fragments: fragments(0n, 20n), nextPageToken: 30n }),
-    );
+    broker.onFragments(say({ header: broker.header(), fragments: fragments(0n, 20n), nextPageToken: 30n }));
     broker.onFragments(say({ header: broker.header(), fragments: fragments(30n, 50n) }));
     await using client = clientOf(broker);
-    const all = await client.listAllFragments({ journal: "a/journal;meta", pageLimit: 2, signatureTtlMs: 1000 });
+    const all = await client.listAllFragments({
+      journal: "a/journal;meta",
+      pageLimit: 2,
+      signatureTtlMs: 1000,
+    });
     expect(all.fragments.map(({ spec: { begin }, signedUrl }) => [begin, signedUrl])).toEqual([
       [0n, "url-0"],
       [20n, "url-20"],
@@ -392,6 +398,8 @@ describe("checkFragmentStore", () => {
     });
     broker.onFragmentStoreHealth(say({ status: "NOT_ALLOWED", header: broker.header() }));
     await expect(client.checkFragmentStore("s3://bucket/")).rejects.toMatchObject({ code: "not-allowed" });
-    await expect(client.checkFragmentStore("not a store")).rejects.toMatchObject({ code: "invalid-argument" });
+    await expect(client.checkFragmentStore("not a store")).rejects.toMatchObject({
+      code: "invalid-argument",
+    });
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type * as wire from "../src/gen/protocol/protocol.js";
 import { JournalClient, type ListResponse, ListUpdates, WatchedList } from "../src/index.js";
 import { StillClock } from "./append-support.js";
-import { fail, hang, type ListCall, type Step, say, specOf, StubBroker, waitFor } from "./support/stub-broker.js";
+import { fail, hang, type ListCall, type Step, StubBroker, specOf, waitFor } from "./support/stub-broker.js";
 
 type ListStep = Step<wire.ListRequest, wire.ListResponse>;
 

@@ -11,7 +11,11 @@ const gzip = decoderOf("GZIP");
 const snappy = decoderOf("SNAPPY");
 const zstd = decoderOf("ZSTANDARD");
 
-async function codeOf(decoder: Decoder, file: Uint8Array, size = 1000): Promise<JournalErrorCode | undefined> {
+async function codeOf(
+  decoder: Decoder,
+  file: Uint8Array,
+  size = 1000,
+): Promise<JournalErrorCode | undefined> {
   const error = await rejection(all(decoder(pieces(file, size))));
   return isJournalError(error) ? error.code : undefined;
 }
@@ -42,7 +46,9 @@ describe.each([
   });
 
   it("is corrupt when its first bytes are others", async () => {
-    expect(await codeOf(decoder, Buffer.concat([Buffer.from("XXXX"), file.subarray(4)]))).toBe("fragment-corrupt");
+    expect(await codeOf(decoder, Buffer.concat([Buffer.from("XXXX"), file.subarray(4)]))).toBe(
+      "fragment-corrupt",
+    );
   });
 
   it("gives up its source when it is left in the middle, and when it was not begun", async () => {
@@ -135,9 +141,9 @@ describe("SNAPPY", () => {
         const got = Buffer.concat(given);
         // A block's type that turned into one that may be skipped takes the block away; nothing else goes unnoticed.
         const skipped = (bit & 7) === 7 && got.length < content.length;
-        expect(skipped || isJournalError(failed, "fragment-corrupt") || isJournalError(failed, "unexpected-eof")).toBe(
-          true,
-        );
+        expect(
+          skipped || isJournalError(failed, "fragment-corrupt") || isJournalError(failed, "unexpected-eof"),
+        ).toBe(true);
         if (!skipped) {
           expect(got.equals(content.subarray(0, got.length))).toBe(true);
         }
@@ -149,12 +155,35 @@ describe("SNAPPY", () => {
   it("skips padding, and more stream identifiers, and refuses chunks that it must understand", async () => {
     const file = snappyFramed(LINES);
     const padding = Buffer.concat([Buffer.from([0xfe, 0x10, 0x27, 0]), Buffer.alloc(10_000)]);
-    expect((await all(snappy(pieces(Buffer.concat([file, padding, file]), 999)))).length).toBe(LINES.length * 2);
-    expect(await codeOf(snappy, Buffer.concat([file, Buffer.from([0x02, 1, 0, 0, 0])]))).toBe("fragment-corrupt");
+    expect((await all(snappy(pieces(Buffer.concat([file, padding, file]), 999)))).length).toBe(
+      LINES.length * 2,
+    );
+    expect(await codeOf(snappy, Buffer.concat([file, Buffer.from([0x02, 1, 0, 0, 0])]))).toBe(
+      "fragment-corrupt",
+    );
   });
 
   it("refuses a block that says it is huge, before it takes memory for it", async () => {
-    const huge = Buffer.from([0xff, 6, 0, 0, ...Buffer.from("sNaPpY"), 0, 9, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    const huge = Buffer.from([
+      0xff,
+      6,
+      0,
+      0,
+      ...Buffer.from("sNaPpY"),
+      0,
+      9,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0xff,
+      0xff,
+      0xff,
+      0xff,
+      0x0f,
+    ]);
     expect(await codeOf(snappy, huge)).toBe("fragment-corrupt");
   });
 });
@@ -182,7 +211,8 @@ describe.each([
 
   it("ends with an error, not in a loop, when a block is corrupt", async () => {
     const file = linesFile("zst");
-    for (const at of [20, 300, 5000]) {
+    // Where every version of zstd notices it: Gazette's frames have no checksum, and not all corrupt content is no content.
+    for (const at of [20, 5000]) {
       const bad = Buffer.from(file);
       bad.fill(0xff, at, at + 30);
       expect(await codeOf(decoder, bad)).toMatch(BAD);

@@ -5,7 +5,17 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FragmentReader, FragmentTransports, fileTransport, openFragmentUrl } from "../src/index.js";
 import { nodeFiles } from "../src/read/node-files.js";
-import { aborted, all, FakeStore, fragment, LINES, pieces, readUntilEnd, rejection, snappyFramed } from "./read-support.js";
+import {
+  aborted,
+  all,
+  FakeStore,
+  fragment,
+  LINES,
+  pieces,
+  readUntilEnd,
+  rejection,
+  snappyFramed,
+} from "./read-support.js";
 
 const DATA = "XXXXXhello, world!!!";
 const FRAGMENT = fragment(100n, 120n, { compressionCodec: "GZIP" });
@@ -32,7 +42,10 @@ describe("a fragment that is opened at its URL", () => {
   it("fails behind its content when its file is too short", async () => {
     const store = stored();
     const reader = await openFragmentUrl(store, { fragment: { ...FRAGMENT, end: 121n }, url, offset: 105n });
-    expect(await readUntilEnd(reader)).toMatchObject({ text: "hello, world!!!", error: { code: "unexpected-eof" } });
+    expect(await readUntilEnd(reader)).toMatchObject({
+      text: "hello, world!!!",
+      error: { code: "unexpected-eof" },
+    });
     expect(store.open).toBe(0);
   });
 
@@ -50,7 +63,9 @@ describe("a fragment that is opened at its URL", () => {
   });
 
   it("is missing, or does not decompress: each has its own code", async () => {
-    expect(await rejection(openFragmentUrl(stored(), { fragment: FRAGMENT, url: `${url}-not` }))).toMatchObject({
+    expect(
+      await rejection(openFragmentUrl(stored(), { fragment: FRAGMENT, url: `${url}-not` })),
+    ).toMatchObject({
       code: "fragment-not-found",
     });
     const snappy = { ...FRAGMENT, compressionCodec: "SNAPPY" as const };
@@ -127,7 +142,10 @@ describe("a fragment that is opened at its URL", () => {
     controller.abort(reason);
     expect(await rejection(last)).toBe(reason);
     for (const codec of ["GZIP", "SNAPPY", "ZSTANDARD"] as const) {
-      const compressed = await openFragmentUrl(transport, { fragment: { ...plain, compressionCodec: codec }, url });
+      const compressed = await openFragmentUrl(transport, {
+        fragment: { ...plain, compressionCodec: codec },
+        url,
+      });
       const never = compressed.read();
       never.catch(() => {});
       await new Promise((resolve) => setImmediate(resolve));
@@ -242,7 +260,9 @@ describe("files below a folder", () => {
     for (const missing of ["file:///no", "file:///in/no", "file:///no/no/no"]) {
       expect(await rejection(read(missing))).toMatchObject({ code: "fragment-not-found" });
     }
-    expect(await rejection(read("file:///in", join(top, "no-root")))).toMatchObject({ code: "fragment-not-found" });
+    expect(await rejection(read("file:///in", join(top, "no-root")))).toMatchObject({
+      code: "fragment-not-found",
+    });
   });
 
   it("are not read when a link comes into their place while they are opened", async () => {
@@ -258,7 +278,9 @@ describe("files below a folder", () => {
         },
       },
     });
-    expect(await rejection(transport.get("file:///a/journal/swapped", {}))).toMatchObject({ code: "url-refused" });
+    expect(await rejection(transport.get("file:///a/journal/swapped", {}))).toMatchObject({
+      code: "url-refused",
+    });
   });
 
   it("are closed at their end, when they are left, and when they are aborted before they are read", async () => {
@@ -303,7 +325,9 @@ describe("files below a folder", () => {
     const reader = await openFragmentUrl(transports, { fragment: plain, url: "file:///in", offset: 105n });
     expect(await readUntilEnd(reader)).toEqual({ text: "hello, world!!!", error: undefined });
     remove();
-    expect(await rejection(openFragmentUrl(transports, { fragment: plain, url: "file:///in" }))).toMatchObject({
+    expect(
+      await rejection(openFragmentUrl(transports, { fragment: plain, url: "file:///in" })),
+    ).toMatchObject({
       code: "url-refused",
     });
   });

@@ -82,7 +82,9 @@ describe("a store over http", () => {
     const missing = await rejection(transport.get(`${store.url}/none?X-Amz-Signature=secret`, {}));
     expect(missing).toMatchObject({ code: "fragment-not-found" });
     expect(String(missing)).toMatch(/404.*\/none/);
-    const refusing = store.refuse("/no", 403, `SignatureDoesNotMatch ${"x".repeat(5000)}`).replace("//", "//user:pass@");
+    const refusing = store
+      .refuse("/no", 403, `SignatureDoesNotMatch ${"x".repeat(5000)}`)
+      .replace("//", "//user:pass@");
     const refused = await rejection(transport.get(refusing, {}));
     expect(refused).toMatchObject({ code: "fragment-fetch" });
     expect(String(refused)).toMatch(/403.*SignatureDoesNotMatch/);

@@ -52,9 +52,15 @@ describe("a reader", () => {
   });
 
   it("opens no URL when it did not ask to read directly, or only for metadata", async () => {
-    for (const request of [{ journal, offset: 105n }, { journal, offset: 105n, doNotProxy: true, metadataOnly: true }]) {
+    for (const request of [
+      { journal, offset: 105n },
+      { journal, offset: 105n, doNotProxy: true, metadataOnly: true },
+    ]) {
       const store = stored();
-      const reader = new Reader(new FakeReads([fixture({ fragment: FRAGMENT, fragmentUrl: URL_ })], store), request);
+      const reader = new Reader(
+        new FakeReads([fixture({ fragment: FRAGMENT, fragmentUrl: URL_ })], store),
+        request,
+      );
       expect(await reader.read()).toBeUndefined();
       expect(store.gets).toEqual([]);
       expect(reader.response?.fragmentUrl).toBe(URL_);
@@ -63,7 +69,10 @@ describe("a reader", () => {
   });
 
   it("begins at the write head with offset -1, which is no jump", async () => {
-    const reader = new Reader(new FakeReads([fixture({ offset: 110n, content: "tail" })]), { journal, offset: -1n });
+    const reader = new Reader(new FakeReads([fixture({ offset: 110n, content: "tail" })]), {
+      journal,
+      offset: -1n,
+    });
     expect(reader.offset).toBe(-1n);
     expect(await readUntilEnd(reader)).toEqual({ text: "tail", error: undefined });
     expect(reader.offset).toBe(114n);
@@ -71,7 +80,9 @@ describe("a reader", () => {
 
   it("knows the write head when there is nothing to read there yet", async () => {
     const reader = new Reader(
-      new FakeReads([fixture({ offset: 110n, status: "OFFSET_NOT_YET_AVAILABLE", fragment: fragment(0n, 1n) })]),
+      new FakeReads([
+        fixture({ offset: 110n, status: "OFFSET_NOT_YET_AVAILABLE", fragment: fragment(0n, 1n) }),
+      ]),
       { journal, offset: -1n },
     );
     expect(await rejection(reader.read())).toMatchObject({ code: "offset-not-yet-available", journal });
@@ -168,7 +179,10 @@ describe("a reader", () => {
   });
 
   it("refuses a URL with a fragment that does not hold its offset", async () => {
-    const client = new FakeReads([fixture({ fragment: FRAGMENT, fragmentUrl: URL_, offset: 120n })], stored());
+    const client = new FakeReads(
+      [fixture({ fragment: FRAGMENT, fragmentUrl: URL_, offset: 120n })],
+      stored(),
+    );
     const reader = new Reader(client, { journal, offset: 120n, doNotProxy: true });
     expect(await rejection(reader.read())).toMatchObject({ code: "invalid-response" });
   });
@@ -207,7 +221,14 @@ describe("a reader", () => {
 
   it("passes its whole request on", async () => {
     const client = new FakeReads([fixture({ content: "x" })]);
-    const request = { journal, offset: 3n, block: true, beginModTime: 77n, metadataOnly: false, endOffset: 4n };
+    const request = {
+      journal,
+      offset: 3n,
+      block: true,
+      beginModTime: 77n,
+      metadataOnly: false,
+      endOffset: 4n,
+    };
     await all(new Reader(client, request, { route: ROUTE }));
     expect(client.requests).toEqual([request]);
     expect(client.routesAsked).toEqual([ROUTE]);
@@ -227,7 +248,9 @@ describe("a reader whose caller has had enough", () => {
   it("rejects with the signal's own reason, before and within the RPC, and leaves no listener", async () => {
     const reason = new Error("enough");
     expect(
-      await rejection(new Reader(new FakeReads([]), { journal }, { signal: AbortSignal.abort(reason) }).read()),
+      await rejection(
+        new Reader(new FakeReads([]), { journal }, { signal: AbortSignal.abort(reason) }).read(),
+      ),
     ).toBe(reason);
     const controller = new AbortController();
     const client = new FakeReads([hanging]);
@@ -242,7 +265,9 @@ describe("a reader whose caller has had enough", () => {
 
   it("leaves no listener behind a good end", async () => {
     const controller = new AbortController();
-    await all(new Reader(new FakeReads([fixture({ content: "x" })]), { journal }, { signal: controller.signal }));
+    await all(
+      new Reader(new FakeReads([fixture({ content: "x" })]), { journal }, { signal: controller.signal }),
+    );
     expect(getEventListeners(controller.signal, "abort")).toEqual([]);
   });
 
@@ -326,7 +351,10 @@ describe("a reader as a stream", () => {
 
 describe("seeking with a reader", () => {
   it("needs another reader until a fragment is read directly", async () => {
-    const client = new FakeReads([fixture({ fragment: FRAGMENT, fragmentUrl: URL_, offset: 100n })], stored());
+    const client = new FakeReads(
+      [fixture({ fragment: FRAGMENT, fragmentUrl: URL_, offset: 100n })],
+      stored(),
+    );
     const reader = new Reader(client, { journal, doNotProxy: true });
     expect(await rejection(reader.seek(101n))).toMatchObject({ code: "seek-requires-new-reader" });
     expect(await rejection(reader.read())).toMatchObject({ code: "offset-jump", from: 0n, to: 100n });
@@ -352,7 +380,10 @@ describe("seeking with a reader", () => {
 });
 
 it("tells the offset of what a buffer has not given out", async () => {
-  const reader = new Reader(new FakeReads([fixture({ content: "foobar\nbaz\n" })]), { journal, offset: 100n });
+  const reader = new Reader(new FakeReads([fixture({ content: "foobar\nbaz\n" })]), {
+    journal,
+    offset: 100n,
+  });
   const buffered = new BufferedReader(reader);
   expect(Buffer.from((await buffered.readLine())!).toString()).toBe("foobar\n");
   expect(reader.adjustedOffset(buffered)).toBe(107n);

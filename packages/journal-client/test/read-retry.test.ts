@@ -98,7 +98,10 @@ describe("a retrying reader", () => {
     ],
   ];
   it.each(endings)("recovers exactly from a reader that gives %s", async (_name, script) => {
-    const client = new FakeReads([script, fixture({ content: "bazbing", status: "OFFSET_NOT_YET_AVAILABLE" })]);
+    const client = new FakeReads([
+      script,
+      fixture({ content: "bazbing", status: "OFFSET_NOT_YET_AVAILABLE" }),
+    ]);
     const reader = new RetryReader(client, { journal, offset: 100n }, hasty());
     expect(await readUntilEnd(reader)).toMatchObject({
       text: "foobarbazbing",
@@ -111,7 +114,11 @@ describe("a retrying reader", () => {
     const clock = new StillClock();
     const events: ReadRetryEvent[] = [];
     const failing = fixture({ status: "INSUFFICIENT_JOURNAL_BROKERS" });
-    const client = new FakeReads([...Array(8).fill(failing), fixture({ content: "x", error: whoops }), hanging]);
+    const client = new FakeReads([
+      ...Array(8).fill(failing),
+      fixture({ content: "x", error: whoops }),
+      hanging,
+    ]);
     const reader = new RetryReader(
       client,
       { journal },
@@ -169,7 +176,9 @@ describe("a retrying reader", () => {
     const reader = new RetryReader(client, { journal, block: true }, hasty());
     expect(await rejection(reader.read())).toMatchObject({ code });
     expect(client.requests.length).toBe(4);
-    const between = new FakeReads((rpc) => (rpc === 8 ? fixture({ content: "x" }) : rpc % 4 === 3 ? fixture({ error: whoops }) : script));
+    const between = new FakeReads((rpc) =>
+      rpc === 8 ? fixture({ content: "x" }) : rpc % 4 === 3 ? fixture({ error: whoops }) : script,
+    );
     expect((await new RetryReader(between, { journal }, hasty()).read())?.length).toBe(1);
   });
 
@@ -179,7 +188,9 @@ describe("a retrying reader", () => {
     ["a closed client", fixture({ error: new JournalError("closed", "closed") }), "closed"],
   ] as const)("surfaces %s at once", async (_name, script, code) => {
     const client = new FakeReads(() => script);
-    expect(await rejection(new RetryReader(client, { journal, block: true }, hasty()).read())).toMatchObject({ code });
+    expect(await rejection(new RetryReader(client, { journal, block: true }, hasty()).read())).toMatchObject({
+      code,
+    });
     expect(client.requests.length).toBe(1);
   });
 
@@ -213,7 +224,10 @@ describe("a retrying reader", () => {
 
   it("tells jumps to whom it may concern, and iteration goes on", async () => {
     const jumps: [bigint, bigint][] = [];
-    const client = new FakeReads([fixture({ offset: 10n, content: "ab" }), fixture({ offset: 20n, content: "cd" })]);
+    const client = new FakeReads([
+      fixture({ offset: 10n, content: "ab" }),
+      fixture({ offset: 20n, content: "cd" }),
+    ]);
     const reader = new RetryReader(
       client,
       { journal, endOffset: 22n },
@@ -264,20 +278,27 @@ describe("a retrying reader of fragments", () => {
     ["missing", (_store: FakeStore) => {}, 3],
     ["corrupt", (store: FakeStore) => store.put(URL_, Buffer.from("not gzip at all")), 3],
     ["empty", (store: FakeStore) => store.put(URL_, gzipSync("")), 3],
-  ] as const)("lets the broker read a fragment whose file stays %s, and only that one", async (_name, spoil, tries) => {
-    const store = new FakeStore();
-    spoil(store);
-    const client = new FakeReads(
-      [...Array(tries).fill(direct), fixture({ content: "XXXXXhello, world!!!" }), fixture({ content: "end" })],
-      store,
-    );
-    const reader = new RetryReader(client, request, hasty());
-    expect(await readUntilEnd(reader)).toEqual({ text: "XXXXXhello, world!!!end", error: undefined });
-    expect(client.requests.slice(tries)).toEqual([
-      { ...request, doNotProxy: false, endOffset: 120n },
-      { ...request, offset: 120n },
-    ]);
-  });
+  ] as const)(
+    "lets the broker read a fragment whose file stays %s, and only that one",
+    async (_name, spoil, tries) => {
+      const store = new FakeStore();
+      spoil(store);
+      const client = new FakeReads(
+        [
+          ...Array(tries).fill(direct),
+          fixture({ content: "XXXXXhello, world!!!" }),
+          fixture({ content: "end" }),
+        ],
+        store,
+      );
+      const reader = new RetryReader(client, request, hasty());
+      expect(await readUntilEnd(reader)).toEqual({ text: "XXXXXhello, world!!!end", error: undefined });
+      expect(client.requests.slice(tries)).toEqual([
+        { ...request, doNotProxy: false, endOffset: 120n },
+        { ...request, offset: 120n },
+      ]);
+    },
+  );
 
   it("lets the broker read at once what may not, or cannot, be read here", async () => {
     const snappyless = { ...FRAGMENT, compressionCodec: "BROTLI" as "GZIP" };
@@ -307,14 +328,32 @@ describe("a retrying reader of fragments", () => {
   it("takes turns when the broker cannot read it either", async () => {
     const store = new FakeStore();
     const client = new FakeReads(
-      [direct, direct, direct, fixture({ error: whoops }), direct, fixture({ error: whoops }), direct, hanging],
+      [
+        direct,
+        direct,
+        direct,
+        fixture({ error: whoops }),
+        direct,
+        fixture({ error: whoops }),
+        direct,
+        hanging,
+      ],
       store,
     );
     const reader = new RetryReader(client, request, hasty());
     const pending = reader.read();
     pending.catch(() => {});
     while (client.requests.length < 8) await new Promise((resolve) => setImmediate(resolve));
-    expect(client.requests.map(({ doNotProxy }) => doNotProxy)).toEqual([true, true, true, false, true, false, true, false]);
+    expect(client.requests.map(({ doNotProxy }) => doNotProxy)).toEqual([
+      true,
+      true,
+      true,
+      false,
+      true,
+      false,
+      true,
+      false,
+    ]);
     await reader.close();
   });
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { crc32c } from "@node-rs/crc32";
 import { compressSync } from "snappy";
+import { expect } from "vitest";
 import {
   type AppendStream,
   type CallOptions,
@@ -15,7 +16,6 @@ import {
   type Route,
   type RoutedJournalClient,
 } from "../src/index.js";
-import { expect } from "vitest";
 import { ROUTE } from "./append-support.js";
 
 export const journal = "a/journal";
@@ -125,7 +125,10 @@ export class FakeReads implements RoutedJournalClient {
   readonly fragments: FragmentTransport;
   readonly #next: (rpc: number) => Script | undefined;
 
-  constructor(scripts: readonly Script[] | ((rpc: number) => Script), fragments: FragmentTransport = nowhere) {
+  constructor(
+    scripts: readonly Script[] | ((rpc: number) => Script),
+    fragments: FragmentTransport = nowhere,
+  ) {
     this.#next = typeof scripts === "function" ? scripts : (rpc) => scripts[rpc];
     this.fragments = fragments;
   }
@@ -278,7 +281,9 @@ export function snappyFramed(bytes: Uint8Array): Buffer {
 }
 
 /** A Zstandard frame without checksum, of blocks that are stored, or one byte again and again. */
-export function zstdFrame(blocks: readonly (Uint8Array | { readonly byte: number; readonly count: number })[]): Buffer {
+export function zstdFrame(
+  blocks: readonly (Uint8Array | { readonly byte: number; readonly count: number })[],
+): Buffer {
   // A window of 1 MiB.
   const parts: Uint8Array[] = [Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50])];
   blocks.forEach((block, index) => {

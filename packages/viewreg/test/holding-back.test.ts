@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { ConnectionState } from "../src/index.js";
 import { addresses, openWorld, until, type World } from "./support/world.js";
 
 describe("a panic", { timeout: 60_000 }, () => {

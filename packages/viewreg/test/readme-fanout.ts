@@ -1,6 +1,6 @@
 import { credentials } from "@grpc/grpc-js";
 import { createFanout } from "@x/fanout";
-import { infinity } from "@x/space";
+import { infinity, type Range } from "@x/space";
 import { defineFeatures, openGrpcRegistry, staticLocator } from "@x/viewreg";
 import { get, KvClient, startServer } from "./readme-servers.js"; // generated stubs, as ts-proto makes them
 
@@ -13,10 +13,10 @@ const registry = openGrpcRegistry({
   credentials: credentials.createInsecure(),
   features: defineFeatures({ kv: KvClient }),
   // Which keys a server has: here its labels tell, and it can be asked for over the channel as well.
-  probe: (health, _channel, { endpoint }) => ({
-    ...health,
-    serves: { from: endpoint.labels?.from ?? "", to: infinity },
-  }),
+  probe: (health, _channel, { endpoint }) => {
+    const serves: Range<string> = { from: endpoint.labels?.from ?? "", to: infinity };
+    return { ...health, serves };
+  },
 });
 type View = ReturnType<typeof registry.healthyViews>[number];
 const fanout = createFanout<View, string>({ serverOf: ({ channel }) => channel });

@@ -70,7 +70,6 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
     if (this.#state === "new") this.#state = "over";
     const call = this.#call;
     if (this.#state !== "over" && call !== undefined) {
-      this.#stop(undefined);
       call.abort(undefined);
       await call.ended;
     }
@@ -130,7 +129,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   /** Ends the call early. */
-  #stop(failure: { readonly reason: unknown } | undefined): void {
+  #stop(failure: { readonly reason: unknown }): void {
     this.#failure ??= failure;
     this.#running?.cancel();
     this.#pump();

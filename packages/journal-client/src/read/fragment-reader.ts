@@ -13,8 +13,9 @@ export interface FragmentReaderOptions {
 /**
  * Reads the content of one fragment from its file, which it decompresses as it goes, in order and in large chunks.
  *
- * The content is compared with the fragment in its length, not with its SHA-1 sum. The checksums of GZIP and ZSTANDARD stand behind what they
- * cover, so that corrupt content may have been given out when its error comes; SNAPPY's come before each block is given out; NONE has none.
+ * The content is compared with the fragment in its length, not with its SHA-1 sum. Checksums are those of the codecs: SNAPPY's are compared
+ * before each block is given out; GZIP's stand behind what they cover, so that corrupt content may have been given out when the error comes;
+ * NONE has none, nor has ZSTANDARD as brokers write it.
  *
  * `read` throws JournalError "unexpected-eof" when the file ends before the fragment's end (or within compressed content),
  * "did-not-read-expected-eof" when it goes on behind it (all content until the end was given out before), "fragment-corrupt",

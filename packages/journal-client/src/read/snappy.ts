@@ -13,8 +13,8 @@ const CHECKSUM_BYTES = 4;
 const MAX_CONTENT_BYTES = 65_536;
 /** What 64 KiB take at worst, by Snappy's own bound (32 + n + n / 6). */
 const MAX_COMPRESSED_BYTES = 32 + MAX_CONTENT_BYTES + Math.floor(MAX_CONTENT_BYTES / 6);
-/** Blocks that are decompressed at the same time, in node's thread pool: at most 1 MiB of content. */
-const AHEAD = 16;
+/** Blocks that are decompressed at the same time, in node's thread pool: at most 512 KiB of content. */
+const AHEAD = 8;
 
 /**
  * Snappy's framing format (framing_format.txt of google/snappy). Every block of at most 64 KiB has a checksum, which is compared before the

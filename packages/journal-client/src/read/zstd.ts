@@ -55,22 +55,31 @@ async function* unzstdByNode(
   }
 }
 
-/** Until the frame's end. Leaves `parts` open for the next. */
+/** Until the frame's end. Leaves `parts` open for the next. Parts that lie behind each other in memory come as one: each costs a change of threads. */
 async function* frame(
   first: ZstdPart,
   parts: AsyncGenerator<ZstdPart, void, void>,
 ): AsyncGenerator<Uint8Array, void, void> {
-  for (let part = first; ; ) {
-    yield part.bytes;
-    if (part.last) {
-      return;
-    }
+  let run = first.bytes;
+  for (let part = first; !part.last; ) {
     const next = await parts.next();
     if (next.done === true) {
-      return;
+      break;
     }
     part = next.value;
+    const { bytes } = part;
+    if (
+      bytes.buffer === run.buffer &&
+      bytes.byteOffset === run.byteOffset + run.length &&
+      run.length < CHUNK_BYTES
+    ) {
+      run = new Uint8Array(run.buffer, run.byteOffset, run.length + bytes.length);
+    } else {
+      yield run;
+      run = bytes;
+    }
   }
+  yield run;
 }
 
 /**

@@ -1,0 +1,143 @@
+import {
+  type AppendRequest,
+  type AppendStream,
+  isJournalError,
+  JournalClient,
+  type JournalClientOptions,
+  type ReadRequest,
+  type RetryReaderOptions,
+  type RoutedJournalClient,
+} from "../../../packages/journal-client/src/index.js";
+import { type AppendRecorder, recordsOf } from "../src/faults/journal-recorder.js";
+import {
+  type GazetteCluster,
+  type GazetteJournal,
+  requireServer,
+  runGazettePeer,
+} from "../src/servers/index.js";
+
+export * from "../../../packages/journal-client/src/index.js";
+
+/** Whether what all of these suites need is not here: said loudly, and a failure with CI set. */
+export function isMissing(...more: readonly ("toxiproxy" | "versitygw")[]): boolean {
+  const names = ["etcd", "gazette", "gazette-peer", ...more] as const;
+  return names.map((name) => requireServer(name)).includes(false);
+}
+
+/** A router that knows nothing, so that every call goes to the client's own endpoint, which proxies. */
+export const noRoutes: NonNullable<JournalClientOptions["routes"]> = {
+  route: () => ({ members: [], primary: -1, endpoints: [] }),
+  updateRoute: () => {},
+  isNoopRouter: true,
+};
+
+export function connect(
+  gazette: { readonly endpoint: string },
+  options: Partial<JournalClientOptions> = {},
+): JournalClient {
+  return new JournalClient({ endpoints: gazette.endpoint, ...options });
+}
+
+/** What a reader gave until the write head (or the end offset), and which of it came straight from a store. */
+export interface ReadToHead {
+  readonly content: Buffer;
+  readonly direct: number;
+  readonly jumps: readonly (readonly [bigint, bigint])[];
+  readonly retries: readonly unknown[];
+}
+
+export async function readToHead(
+  client: JournalClient,
+  request: string | ReadRequest,
+  options: RetryReaderOptions = {},
+): Promise<ReadToHead> {
+  const chunks: Uint8Array[] = [];
+  const jumps: [bigint, bigint][] = [];
+  const retries: unknown[] = [];
+  let direct = 0;
+  const reader = client.retryReader(typeof request === "string" ? { journal: request } : request, {
+    signal: AbortSignal.timeout(60_000),
+    onOffsetJump: (from, to) => jumps.push([from, to]),
+    onRetry: ({ error }) => retries.push(error),
+    ...options,
+  });
+  try {
+    for (;;) {
+      const chunk = await reader.read();
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+      if (reader.reader.direct) direct += chunk.length;
+    }
+  } catch (error) {
+    if (!isJournalError(error, "offset-not-yet-available")) throw error;
+  } finally {
+    await reader.close();
+  }
+  return { content: Buffer.concat(chunks), direct, jumps, retries };
+}
+
+/** A journal's bytes as the Go client has them. */
+export async function readByGo(
+  gazette: GazetteCluster,
+  journal: string,
+  ...flags: readonly string[]
+): Promise<Buffer> {
+  const signal = AbortSignal.timeout(60_000);
+  return (await runGazettePeer(["read", "-journal", journal, ...flags], { gazette, signal })).stdout;
+}
+
+export async function readByGazctl(gazette: GazetteCluster, journal: string): Promise<Buffer> {
+  return (await gazette.gazctl(["journals", "read", "-l", `name=${journal}`])).stdout;
+}
+
+/** For journals whose fragments are persisted and known at once: see the harness's facts on `refreshSeconds`. */
+export const persisted: Pick<GazetteJournal, "fragmentBytes" | "refreshSeconds"> = {
+  fragmentBytes: 1024,
+  refreshSeconds: 1,
+};
+
+/** The client, with each Append RPC told to a recorder: what was sent, and what was told of it. */
+export function recorded(client: RoutedJournalClient, recorder: AppendRecorder): RoutedJournalClient {
+  return {
+    route: (item) => client.route(item),
+    updateRoute: (item, route) => client.updateRoute(item, route),
+    get isNoopRouter() {
+      return client.isNoopRouter;
+    },
+    read: (request, options) => client.read(request, options),
+    append: (request, options) => recordedStream(client.append(request, options), request, recorder),
+    list: (request, options) => client.list(request, options),
+    apply: (request, options) => client.apply(request, options),
+    listFragments: (request, options) => client.listFragments(request, options),
+    fragmentStoreHealth: (store, options) => client.fragmentStoreHealth(store, options),
+    get fragments() {
+      return client.fragments;
+    },
+  };
+}
+
+function recordedStream(
+  stream: AppendStream,
+  { journal }: AppendRequest,
+  recorder: AppendRecorder,
+): AppendStream {
+  const sent: Buffer[] = [];
+  return {
+    write: (content) => {
+      sent.push(Buffer.from(content));
+      return stream.write(content);
+    },
+    commit: async () => {
+      const records = recordsOf(Buffer.concat(sent));
+      try {
+        const response = await stream.commit();
+        recorder.rpcs.push({ journal, records, outcome: response.status === "OK" ? "committed" : "refused" });
+        return response;
+      } catch (error) {
+        recorder.rpcs.push({ journal, records, outcome: "unknown" });
+        throw error;
+      }
+    },
+    abort: () => stream.abort(),
+  };
+}

@@ -1,0 +1,137 @@
+import { refsOfPages } from "../capabilities.js";
+import { BlobError } from "../errors.js";
+import { parseRef, type Ref, refBytes, refFromBytes } from "../ref.js";
+import type {
+  BlobStore,
+  CallOptions,
+  GetManyResult,
+  PutManyResult,
+  PutOptions,
+  PutResult,
+} from "../store.js";
+import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
+import { RefIndex } from "./ref-index.js";
+
+export interface MemoryStoreOptions {
+  /** Of all blobs together; a put that would go over it is refused as "full". Default: no limit. */
+  readonly maxBytes?: number;
+}
+
+/** Blobs in memory, with an index in order: 32 to 64 bytes for each ref beside the blob. Gone with the process. */
+export function memoryStore(options: MemoryStoreOptions = {}): BlobStore {
+  const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
+  if (!(maxBytes >= 0)) {
+    throw new BlobError("invalid-argument", `maxBytes is a number of at least 0, not ${maxBytes}`);
+  }
+  return new MemoryStore(maxBytes);
+}
+
+class MemoryStore implements BlobStore {
+  readonly #maxBytes: number;
+  readonly #blobs = new Map<Ref, Uint8Array>();
+  readonly #index = new RefIndex();
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+    options.signal?.throwIfAborted();
+    return this.#copyOf(ref);
+  }
+
+  async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    options.signal?.throwIfAborted();
+    return this.#put(blob, refForPut(blob, options.ref), options.frozen ?? false);
+  }
+
+  listRefs(after?: Ref, options: CallOptions = {}): AsyncIterable<Ref> {
+    return refsOfPages(this.listRefPages(after, options), options.signal);
+  }
+
+  async *listRefPages(after?: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal } = options;
+    let last = checkAfter(after);
+    for (;;) {
+      signal?.throwIfAborted();
+      const page = this.#index.pageAfter(last);
+      if (page === undefined) return;
+      last = refFromBytes(page.subarray(-refBytes));
+      yield page;
+    }
+  }
+
+  async *getMany(
+    refs: readonly Ref[],
+    options: CallOptions = {},
+  ): AsyncGenerator<GetManyResult, void, undefined> {
+    for (const ref of [...refs]) {
+      options.signal?.throwIfAborted();
+      let result: GetManyResult;
+      try {
+        result = { ref, blob: this.#copyOf(ref) };
+      } catch (error) {
+        result = { ref, error };
+      }
+      yield result;
+    }
+  }
+
+  async putMany(
+    blobs: readonly Uint8Array[],
+    options: PutManyOptions = {},
+  ): Promise<readonly PutManyResult[]> {
+    options.signal?.throwIfAborted();
+    const refs = refsForPut(blobs, options.refs);
+    return refs.map((ref, i) => {
+      try {
+        return this.#put(blobs[i] as Uint8Array, ref, options.frozen ?? false); // as long as refs
+      } catch (error) {
+        return { ref, error };
+      }
+    });
+  }
+
+  async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {
+    options.signal?.throwIfAborted();
+    return this.#blobs.has(parseRef(ref));
+  }
+
+  async delete(ref: Ref, options: CallOptions = {}): Promise<boolean> {
+    options.signal?.throwIfAborted();
+    const blob = this.#blobs.get(parseRef(ref));
+    if (blob === undefined) return false;
+    this.#blobs.delete(ref);
+    this.#index.delete(ref);
+    this.#bytes -= blob.length;
+    return true;
+  }
+
+  #copyOf(ref: Ref): Uint8Array {
+    const blob = this.#blobs.get(parseRef(ref));
+    if (blob === undefined) throw new BlobError("not-found", `there is no blob ${ref}`);
+    return blob.slice();
+  }
+
+  #put(blob: Uint8Array, ref: Ref, frozen: boolean): PutResult {
+    const old = this.#blobs.get(ref);
+    // What is there was frozen by its caller, perhaps, and changed all the same: then it is replaced.
+    if (old !== undefined && equal(old, blob)) return { ref, added: false };
+    const bytes = this.#bytes - (old?.length ?? 0) + blob.length;
+    if (bytes > this.#maxBytes) {
+      throw new BlobError(
+        "full",
+        `${bytes} bytes are more than the ${this.#maxBytes} that the store may hold`,
+      );
+    }
+    this.#bytes = bytes;
+    this.#blobs.set(ref, frozen ? blob : new Uint8Array(blob));
+    this.#index.add(ref);
+    return { ref, added: true };
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a === b || Buffer.compare(a, b) === 0;
+}
