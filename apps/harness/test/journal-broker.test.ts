@@ -54,7 +54,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
   afterEach(() => client.close());
 
   const append = (request: AppendRequest, content: string) =>
-    client.appendContent(request, { content: bytes(content) });
+    client.append(request, { content: bytes(content) });
 
   describe("of selectors", () => {
     const journals = [
@@ -118,6 +118,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
       "name:prefix = selected/c",
       "prefix=selected/c/",
       "name=selected/none",
+      "prefix=selected/,env=a=b,",
     ])("%s means the same journals here, to Go and to the broker", async (text) => {
       const found = names(await client.listAllJournals({ selector: text }));
       const byGo = await askGazettePeer<{ name: string }>(["list", "-selector", text], { gazette });
@@ -135,7 +136,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
       expect(chosen).toEqual(found);
     });
 
-    it.each(["a b c", "=value", "env in test", "env in (a", "env=a=b,", "env = ü!", "(a)"])(
+    it.each(["a b c", "=value", "env in test", "env in (a", "env=a b", "env = ü!", "(a)"])(
       "%s is refused here and by Go",
       async (text) => {
         expect(() => parseLabelSelector(text)).toThrow(expect.objectContaining({ code: "invalid-argument" }));
@@ -165,7 +166,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
   });
 
   describe("of registers", () => {
-    const registers = async (journal: string) => (await client.appendContent({ journal })).registers;
+    const registers = async (journal: string) => (await client.append({ journal }, {})).registers;
 
     it("they are checked, added to and taken from, here and in Go", async () => {
       const journal = "registers/both";
@@ -301,9 +302,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
           throw new Error("the source broke");
         },
       };
-      await expect(client.appendContent({ journal }, { content: source })).rejects.toThrow(
-        "the source broke",
-      );
+      await expect(client.append({ journal }, { content: source })).rejects.toThrow("the source broke");
       await append({ journal }, "b");
       expect((await readByGo(gazette, journal)).toString()).toBe("ab");
     });
@@ -315,7 +314,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
     it("an empty journal is suspended fully, told so, and resumed by the next append", async () => {
       const journal = "suspended/empty";
       await gazette.createJournal(journal);
-      await expect(client.appendContent({ journal, suspend: "SUSPEND_IF_FLUSHED" })).rejects.toMatchObject({
+      await expect(client.append({ journal, suspend: "SUSPEND_IF_FLUSHED" }, {})).rejects.toMatchObject({
         code: "suspended",
       });
       expect(await level(journal)).toBe("FULL");
@@ -334,8 +333,8 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
       const journal = "suspended/content";
       await gazette.createJournal({ name: journal, ...persisted });
       const content = randomBytes(5_000);
-      await client.appendContent({ journal }, { content });
-      await expect(client.appendContent({ journal, suspend: "SUSPEND_NOW" })).rejects.toMatchObject({
+      await client.append({ journal }, { content });
+      await expect(client.append({ journal, suspend: "SUSPEND_NOW" }, {})).rejects.toMatchObject({
         code: "suspended",
       });
       expect(await client.getJournal(journal)).toMatchObject({
@@ -451,7 +450,7 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
       const journal = "fragments/paged";
       await gazette.createJournal({ name: journal, codec: "GZIP", ...persisted });
       for (let index = 0; index < 6; index++)
-        await client.appendContent({ journal }, { content: randomBytes(2_000) });
+        await client.append({ journal }, { content: randomBytes(2_000) });
       await vi.waitFor(async () => {
         const { fragments } = await client.listAllFragments({
           journal,
@@ -479,13 +478,13 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
           .catch((error) => error);
         expect(reader).toMatchObject({ code: "url-refused" }); // nobody allowed files
       }
-      const modTimes = fragments.map(({ spec }) => spec.modTime).filter((time) => time > 0n);
-      const newest = modTimes.reduce((a, b) => (a > b ? a : b));
-      const later = await client.listAllFragments({ journal, beginModTime: newest + 10n });
+      const newest = Math.max(...fragments.map(({ spec }) => Number(spec.modTime)));
+      expect(newest).toBeGreaterThan(1_600_000_000);
+      const later = await client.listAllFragments({ journal, beginModTime: BigInt(newest + 10) });
       expect(later.fragments.filter(({ spec }) => spec.backingStore !== "")).toEqual([]);
     });
 
-    it("a store that works is healthy, and one that does not says why, and refuses appends", async () => {
+    it("a store that works is healthy, and one that does not says why", async () => {
       const bad = "file:///missing/folder/";
       await gazette.createJournal("fragments/healthy");
       const upsert = journalSpec({

@@ -63,7 +63,7 @@ describe.skipIf(isMissing())(
     afterEach(() => client.close());
 
     const writers: Record<string, (journal: string, content: Buffer) => Promise<unknown>> = {
-      "append()": (journal, content) => client.appendContent({ journal }, { content }),
+      "append()": (journal, content) => client.append({ journal }, { content }),
       "an Appender": async (journal, content) => {
         await using appender = client.appender({ journal });
         for (let at = 0; at < content.length; at += 10_007)
@@ -101,8 +101,8 @@ describe.skipIf(isMissing())(
     it("an append of nothing is a barrier, which tells the write head, here as in Go", async () => {
       const journal = "interop/barrier";
       await gazette.createJournal(journal);
-      await client.appendContent({ journal }, { content: [Buffer.from("12"), Buffer.from("345")] });
-      const { commit } = await client.appendContent({ journal });
+      await client.append({ journal }, { content: [Buffer.from("12"), Buffer.from("345")] });
+      const { commit } = await client.append({ journal }, {});
       expect(commit).toMatchObject({ journal, begin: 5n, end: 5n });
       expect(await askGazettePeer(["append", "-journal", journal], { gazette })).toMatchObject([
         { begin: 5, end: 5 },
@@ -113,7 +113,7 @@ describe.skipIf(isMissing())(
       const journal = "interop/part";
       await gazette.createJournal(journal);
       const content = randomBytes(300_000);
-      await client.appendContent({ journal }, { content });
+      await client.append({ journal }, { content });
       for (const [begin, end] of [
         [0, 1],
         [1, KIB64],
@@ -131,7 +131,7 @@ describe.skipIf(isMissing())(
     it("a reader that waits at the write head gets what the Go client appends", async () => {
       const journal = "interop/blocked";
       await gazette.createJournal(journal);
-      await client.appendContent({ journal }, { content: Buffer.from("before") });
+      await client.append({ journal }, { content: Buffer.from("before") });
       const reader = client.retryReader({ journal, offset: 3n, block: true });
       expect(Buffer.from((await reader.read()) ?? []).toString()).toBe("ore");
       const waiting = reader.read();
@@ -149,9 +149,9 @@ describe.skipIf(isMissing())(
         await gazette.createJournal({ name: journal, codec, ...persisted });
         const parts = [mixed(1024), mixed(KIB64 + 1), mixed(1_000_003)];
         await runGazettePeer(["append", "-journal", journal], { gazette, input: parts[0] });
-        for (const content of parts.slice(1)) await client.appendContent({ journal }, { content });
+        for (const content of parts.slice(1)) await client.append({ journal }, { content });
         const tail = Buffer.from("tail");
-        await client.appendContent({ journal }, { content: tail });
+        await client.append({ journal }, { content: tail });
         const whole = Buffer.concat([...parts, tail]);
         const request = { journal, doNotProxy: true };
 
@@ -187,8 +187,8 @@ describe.skipIf(isMissing())(
       await own.createJournal({ name: journal, codec: "GZIP", ...persisted });
       await using reading = connect(own);
       const content = randomBytes(2_000_000);
-      await reading.appendContent({ journal }, { content });
-      await reading.appendContent({ journal }, { content: Buffer.from("closes it") });
+      await reading.append({ journal }, { content });
+      await reading.append({ journal }, { content: Buffer.from("closes it") });
       reading.installFileTransport(own.fileRoot);
       await vi.waitFor(async () => {
         expect((await readToHead(reading, { journal, doNotProxy: true })).direct).toBe(content.length);
@@ -213,7 +213,7 @@ describe.skipIf(isMissing())(
       const other = cluster.brokers.find((broker) => broker !== primary) ?? primary;
       await using proxied = connect(other, { routes: noRoutes });
       const content = mixed(3_000_001);
-      expect(await proxied.appendContent({ journal }, { content })).toMatchObject({ status: "OK" });
+      expect(await proxied.append({ journal }, { content })).toMatchObject({ status: "OK" });
       expect(difference((await readToHead(proxied, journal)).content, content)).toBeUndefined();
       // That the broker has no part of it: without leave to proxy it sends its callers away.
       const strict = proxied.reader({ journal, doNotProxy: true });
@@ -257,9 +257,9 @@ describe.skipIf(isMissing("versitygw"))("fragments in a store of S3", { timeout:
       await gazette.createJournal({ name: journal, codec, stores, ...persisted });
       await using client = connect(gazette);
       const parts = [mixed(1024), mixed(KIB64 + 1), mixed(1_000_003)];
-      for (const content of parts) await client.appendContent({ journal }, { content });
+      for (const content of parts) await client.append({ journal }, { content });
       const tail = Buffer.from("tail");
-      await client.appendContent({ journal }, { content: tail });
+      await client.append({ journal }, { content: tail });
       const whole = Buffer.concat([...parts, tail]);
       await vi.waitFor(async () => {
         const ours = await readToHead(client, { journal, doNotProxy: true });

@@ -104,9 +104,9 @@ export function recorded(client: RoutedJournalClient, recorder: AppendRecorder):
     get isNoopRouter() {
       return client.isNoopRouter;
     },
-    read: (request, options) => client.read(request, options),
-    append: (request, options) => recordedStream(client.append(request, options), request, recorder),
-    list: (request, options) => client.list(request, options),
+    openRead: (request, options) => client.openRead(request, options),
+    openAppend: (request, options) => recordedStream(client.openAppend(request, options), request, recorder),
+    openList: (request, options) => client.openList(request, options),
     apply: (request, options) => client.apply(request, options),
     listFragments: (request, options) => client.listFragments(request, options),
     fragmentStoreHealth: (store, options) => client.fragmentStoreHealth(store, options),

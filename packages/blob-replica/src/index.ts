@@ -1,7 +1,17 @@
 /** Content-addressed blobs: stores behind one interface, and replication over them that loses nothing. */
 
+export {
+  type ConcurrencyOptions,
+  deleteBlob,
+  getMany,
+  has,
+  listRefPages,
+  putMany,
+  streamBlob,
+} from "./capabilities.js";
 export { BlobError, type BlobErrorCode, type BlobErrorOptions, type StoreFailure } from "./errors.js";
 export { parseRef, type Ref, refBytes, refFromBytes, refOf, refToBytes } from "./ref.js";
+export { createReplica } from "./replica/create-replica.js";
 export type {
   AsyncReplicaOptions,
   AsyncStoreState,
@@ -13,6 +23,7 @@ export type {
   ReplicaState,
   SyncReplicaOptions,
 } from "./replica/options.js";
+export type { QueueFiles } from "./replica/queue/files.js";
 export type {
   BlobStore,
   CallOptions,
@@ -21,3 +32,5 @@ export type {
   PutOptions,
   PutResult,
 } from "./store.js";
+export { type DirectoryStoreOptions, directoryStore } from "./stores/directory.js";
+export { type MemoryStoreOptions, memoryStore } from "./stores/memory.js";

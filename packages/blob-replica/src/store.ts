@@ -17,15 +17,15 @@ export interface PutResult {
   readonly added: boolean;
 }
 
-/** Of `getMany`: one for each ref that was asked for, as they come; a ref that was asked for twice comes twice. */
+/** Of `getMany`: one for each ref that was asked for, as they come; a ref that was asked for twice comes twice. `blob` tells the two apart. */
 export type GetManyResult =
   | { readonly ref: Ref; readonly blob: Uint8Array; readonly error?: undefined }
   | { readonly ref: Ref; readonly error: unknown; readonly blob?: undefined };
 
-/** Of `putMany`: one for each blob, in their order. */
+/** Of `putMany`: one for each blob, in their order. `added` tells the two apart. */
 export type PutManyResult =
   | (PutResult & { readonly error?: undefined })
-  | { readonly ref: Ref; readonly error: unknown };
+  | { readonly ref: Ref; readonly error: unknown; readonly added?: undefined };
 
 /**
  * Blobs of 0 bytes and more by the SHA-256 of their content. Three methods make a store; the others are there when a store is better at them than the

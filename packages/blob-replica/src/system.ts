@@ -1,7 +1,10 @@
 /** The real clock and real chance: the defaults, and the only file of this package that touches them. */
 import { randomBytes } from "node:crypto";
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
 import { performance } from "node:perf_hooks";
 import type { Clock, Random } from "./clock.js";
+import { type ProcessIdentity, processIdentity } from "./stores/process-identity.js";
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
@@ -16,3 +19,26 @@ export const systemRandom: Random = {
   number: () => Math.random(),
   bytes: (count) => randomBytes(count),
 };
+
+/** This process, as seen by others on the machine. */
+export function systemProcess(): ProcessIdentity {
+  return processIdentity({
+    pid: process.pid,
+    hostName: hostname(),
+    proc(path) {
+      try {
+        return path.includes("/ns/") ? readlinkSync(path) : readFileSync(path, "utf8");
+      } catch {
+        return undefined;
+      }
+    },
+    runs(pid) {
+      try {
+        process.kill(pid, 0);
+        return true;
+      } catch (error) {
+        return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+      }
+    },
+  });
+}

@@ -1,2 +1,25 @@
-/** What a store of blobs has to do: named cases on `node:assert`, for every store and every composition. */
-export {};
+/**
+ * What every store of blobs must do, as cases that any test runner can run. On node:assert, without a runner inside:
+ *
+ *     for (const { name, run } of blobStoreCases) it(name, () => run(storeUnderTest));
+ */
+import { abortCases } from "./testing/abort-cases.js";
+import { batchCases } from "./testing/batch-cases.js";
+import { contentCases } from "./testing/content-cases.js";
+import { damageCases } from "./testing/damage-cases.js";
+import type { BlobStoreCase } from "./testing/fixture.js";
+import { listingCases } from "./testing/listing-cases.js";
+
+/** For every store and every composition of them. */
+export const blobStoreCases: readonly BlobStoreCase[] = [
+  ...contentCases,
+  ...listingCases,
+  ...batchCases,
+  ...abortCases,
+];
+
+/** For those that verify what they serve: their fixture has `damage`. */
+export const blobDamageCases: readonly BlobStoreCase[] = damageCases;
+
+export type { BlobStoreCase, BlobStoreFixture, BlobStoreUnderTest } from "./testing/fixture.js";
+export { testBlob, testBlobs } from "./testing/fixture.js";

@@ -3,7 +3,13 @@
 //     node transaction.mjs http://127.0.0.1:8080 examples/debits examples/credits
 import { writeFile } from "node:fs/promises";
 import { JournalClient } from "@x/journal-client";
-import { jsonLines, jsonMessages, Publisher, ReadCommitted, writeAckIntents } from "@x/journal-client/messages";
+import {
+  jsonLines,
+  jsonMessages,
+  Publisher,
+  ReadCommitted,
+  writeAckIntents,
+} from "@x/journal-client/messages";
 
 const [endpoint, debits, credits] = process.argv.slice(2);
 if (endpoint === undefined || debits === undefined || credits === undefined) {
@@ -30,12 +36,15 @@ try {
     if (error !== undefined) throw error;
   }
   const intents = publisher.buildAckIntents();
-  const kept = intents.map(({ journal, intent }) => ({ journal, intent: Buffer.from(intent).toString("base64") }));
+  const kept = intents.map(({ journal, intent }) => ({
+    journal,
+    intent: Buffer.from(intent).toString("base64"),
+  }));
   await writeFile("transaction.json", JSON.stringify(kept), { flush: true });
   await writeAckIntents(service, intents);
 
   for (const journal of [debits, credits]) {
-    const head = await client.appendContent({ journal }, { content: [] });
+    const head = await client.append({ journal }, { content: [] });
     const request = { journal, endOffset: head.commit?.end ?? 0n };
     for await (const { message, begin } of new ReadCommitted(client, request, { type, framings })) {
       console.log(`${journal} at ${begin}: ${JSON.stringify(message)}`);

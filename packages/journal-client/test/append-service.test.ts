@@ -568,7 +568,7 @@ describe("AppendService", () => {
     assert.equal(service.route(A), route);
     assert.equal(service.isNoopRouter, false);
     assert.equal(service.fragments, broker.fragments);
-    await service.append({ journal: A }).commit();
+    await service.openAppend({ journal: A }).commit();
     assert.equal(broker.rpcs.length, 1);
   });
 });

@@ -174,7 +174,7 @@ export class FakeBroker implements RoutedJournalClient {
     return this.rpcs.map(({ chunks }) => Buffer.concat(chunks).toString());
   }
 
-  append(request: AppendRequest, options: CallOptions = {}): AppendStream {
+  openAppend(request: AppendRequest, options: CallOptions = {}): AppendStream {
     const rpc: Rpc = { index: this.rpcs.length, request, chunks: [], end: "streaming" };
     this.rpcs.push(rpc);
     const fault = this.plan(rpc);
@@ -277,11 +277,11 @@ export class FakeBroker implements RoutedJournalClient {
     else this.routes.set(item, route);
   }
 
-  read(): AsyncIterable<ReadResponse> {
+  openRead(): AsyncIterable<ReadResponse> {
     throw new Error("not asked for here");
   }
 
-  list(): AsyncIterable<ListResponse> {
+  openList(): AsyncIterable<ListResponse> {
     throw new Error("not asked for here");
   }
 

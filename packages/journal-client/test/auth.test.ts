@@ -74,7 +74,7 @@ describe("the least that a call needs", () => {
     await using broker = await StubBroker.start();
     broker.create("a/journal", "content");
     await tokens(async (client) => {
-      for await (const _ of client.read({ journal: "a/journal;meta" })) break;
+      for await (const _ of client.openRead({ journal: "a/journal;meta" })) break;
     }, broker);
     const claims = claimsOf(broker.reads[0]?.metadata.authorization);
     expect(claims).toMatchObject({
@@ -88,7 +88,7 @@ describe("the least that a call needs", () => {
     await using broker = await StubBroker.start();
     broker.create("a/journal");
     await tokens(async (client) => {
-      await client.append({ journal: "a/journal" }).commit();
+      await client.openAppend({ journal: "a/journal" }).commit();
     }, broker);
     expect(claimsOf(broker.appends[0]?.metadata.authorization)).toMatchObject({
       cap: Capability.APPEND,

@@ -23,7 +23,7 @@ describe("an append stream", () => {
     await using broker = await StubBroker.start();
     broker.create(journal, "before ");
     await using client = clientOf(broker);
-    const append = client.append({ journal, offset: 7n });
+    const append = client.openAppend({ journal, offset: 7n });
     expect(await append.write(Buffer.from("hello, "))).toBe(true);
     expect(await append.write(Buffer.from("world"))).toBe(true);
     const response = await append.commit();
@@ -38,7 +38,7 @@ describe("an append stream", () => {
     await using broker = await StubBroker.start();
     broker.create(journal);
     await using client = clientOf(broker);
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     const bytes = Buffer.from("one");
     await append.write(bytes);
     bytes.fill("x");
@@ -51,7 +51,7 @@ describe("an append stream", () => {
     broker.create(journal);
     await using client = clientOf(broker);
     const bytes = Buffer.alloc(5_000_001, "0123456789abcdef-");
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     await append.write(bytes);
     await append.commit();
     expect(broker.content(journal).equals(bytes)).toBe(true);
@@ -63,7 +63,7 @@ describe("an append stream", () => {
     await using broker = await StubBroker.start();
     broker.create(journal);
     await using client = clientOf(broker);
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     await expect(append.write(new Uint8Array())).rejects.toMatchObject({ code: "invalid-argument" });
     await append.abort();
     expect(broker.content(journal).toString()).toBe("");
@@ -73,13 +73,13 @@ describe("an append stream", () => {
     await using broker = await StubBroker.start();
     broker.create(journal);
     await using client = clientOf(broker);
-    const wrong = client.append({ journal: "no name" });
+    const wrong = client.openAppend({ journal: "no name" });
     await expect(wrong.write(Buffer.from("x"))).rejects.toMatchObject({ code: "invalid-argument" });
     await expect(wrong.commit()).rejects.toMatchObject({ code: "invalid-argument" });
     await wrong.abort();
     expect(broker.appends).toEqual([]);
 
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     await append.commit();
     await expect(append.write(Buffer.from("x"))).rejects.toMatchObject({ code: "invalid-argument" });
     await expect(append.commit()).rejects.toMatchObject({ code: "invalid-argument" });
@@ -115,7 +115,7 @@ describe("an append stream", () => {
       })),
     );
     await using client = clientOf(broker);
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     const bytes = Buffer.alloc(128 * 1024);
     await append.write(bytes);
     await isPaused;
@@ -125,7 +125,7 @@ describe("an append stream", () => {
     })();
     // So much goes by on the same connection that the stuck append had every chance to go on, too.
     broker.create("another/journal");
-    const other = client.append({ journal: "another/journal" });
+    const other = client.openAppend({ journal: "another/journal" });
     for (let n = 0; n < 100; n++) await other.write(bytes);
     await other.commit();
     // What waits here, what grpc-js holds for a transparent retry, HTTP/2's window, and the sockets' buffers.
@@ -146,7 +146,7 @@ describe("an append stream", () => {
       })),
     );
     await using client = clientOf(broker);
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     let writes = 0;
     while (await append.write(Buffer.from("abc"))) {
       writes++;
@@ -159,21 +159,21 @@ describe("an append stream", () => {
   it("gives out statuses other than OK, and checks answers", async () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);
-    expect((await client.append({ journal }).commit()).status).toBe("JOURNAL_NOT_FOUND");
+    expect((await client.openAppend({ journal }).commit()).status).toBe("JOURNAL_NOT_FOUND");
     broker.onAppend(afterCommit(), sayBytes(Buffer.from([0xff])));
-    await expect(client.append({ journal }).commit()).rejects.toMatchObject({ code: "invalid-response" });
+    await expect(client.openAppend({ journal }).commit()).rejects.toMatchObject({ code: "invalid-response" });
     broker.onAppend(
       afterCommit(),
       say((call) => ({ header: call.broker.header() })),
     );
-    await expect(client.append({ journal }).commit()).rejects.toMatchObject({ code: "invalid-response" });
+    await expect(client.openAppend({ journal }).commit()).rejects.toMatchObject({ code: "invalid-response" });
   });
 
   it("tells how the call failed, by write or by commit", async () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);
     broker.onAppend(afterBytes(1), fail(8, "full"));
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     const writing = (async () => {
       while (await append.write(Buffer.from("abc"))) await new Promise((resolve) => setImmediate(resolve));
     })();
@@ -181,7 +181,7 @@ describe("an append stream", () => {
     await expect(append.commit()).rejects.toMatchObject({ code: "transport", grpcCode: 8 });
 
     broker.onAppend(afterCommit(), resetConnection());
-    await expect(client.append({ journal }).commit()).rejects.toMatchObject({
+    await expect(client.openAppend({ journal }).commit()).rejects.toMatchObject({
       code: "transport",
       grpcCode: 14,
     });
@@ -191,9 +191,9 @@ describe("an append stream", () => {
     await using broker = await StubBroker.start();
     broker.create(journal);
     await using client = clientOf(broker);
-    await client.append({ journal }).abort();
+    await client.openAppend({ journal }).abort();
 
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     await append.write(Buffer.from("gone"));
     const call = await broker.nthAppend(1);
     await append.abort();
@@ -202,7 +202,7 @@ describe("an append stream", () => {
     await expect(append.write(Buffer.from("x"))).rejects.toMatchObject({ code: "aborted" });
     await expect(append.commit()).rejects.toMatchObject({ code: "aborted" });
 
-    const committed = client.append({ journal });
+    const committed = client.openAppend({ journal });
     await committed.write(Buffer.from("kept"));
     await committed.commit();
     await committed.abort();
@@ -214,11 +214,11 @@ describe("an append stream", () => {
     broker.onAppend(afterEnd(), hang());
     await using client = clientOf(broker);
     const reason = new Error("enough");
-    const early = client.append({ journal }, { signal: AbortSignal.abort(reason) });
+    const early = client.openAppend({ journal }, { signal: AbortSignal.abort(reason) });
     await expect(early.commit()).rejects.toBe(reason);
 
     const controller = new AbortController();
-    const append = client.append({ journal }, { signal: controller.signal });
+    const append = client.openAppend({ journal }, { signal: controller.signal });
     const committing = append.commit();
     const call = await broker.nthAppend(1);
     await call.grpc.until(() => call.committed);

@@ -48,7 +48,7 @@ describe("a unix socket", () => {
         expect((await client.getJournal("a/journal")).name).toBe("a/journal");
         const route: Route = { members: [broker.id], primary: 0, endpoints: [endpoint] };
         client.updateRoute("a/journal", route);
-        expect((await client.append({ journal: "a/journal" }).commit()).status).toBe("OK");
+        expect((await client.openAppend({ journal: "a/journal" }).commit()).status).toBe("OK");
       }
     } finally {
       await rm(folder, { recursive: true });
@@ -79,7 +79,7 @@ describe("https", () => {
       });
       expect((await client.getJournal("a/journal")).name).toBe("a/journal");
       // The route of the listing leads to plain http, which needs none.
-      expect((await client.append({ journal: "a/journal" }).commit()).status).toBe("OK");
+      expect((await client.openAppend({ journal: "a/journal" }).commit()).status).toBe("OK");
     }
     await using stranger = new JournalClient({ endpoints });
     await expect(stranger.fragmentStoreHealth("s3://bucket/")).rejects.toMatchObject({
@@ -126,7 +126,7 @@ describe("connections", () => {
     other.onRead(hang());
     await using client = new JournalClient({ endpoints: broker.endpoint, clock });
     const route: Route = { members: [other.id], primary: 0, endpoints: [other.endpoint] };
-    const reading = client.read({ journal: "a/journal" }, { route })[Symbol.asyncIterator]();
+    const reading = client.openRead({ journal: "a/journal" }, { route })[Symbol.asyncIterator]();
     const next = reading.next();
     const call = await other.nthRead(1);
     clock.advance(3_600_000);
@@ -176,7 +176,7 @@ describe("connections", () => {
     };
     const read = async (): Promise<number> => {
       let answers = 0;
-      for await (const _ of client.read({ journal: "a/journal" }, { route })) answers++;
+      for await (const _ of client.openRead({ journal: "a/journal" }, { route })) answers++;
       return answers;
     };
     const first = read();

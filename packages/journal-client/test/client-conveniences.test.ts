@@ -13,7 +13,7 @@ describe("JournalClient", () => {
     const appender = client.appender({ journal: "a/journal" });
     await appender.write(Buffer.from("two "));
     await appender.commit();
-    const response = await client.appendContent({ journal: "a/journal" }, { content: Buffer.from("three ") });
+    const response = await client.append({ journal: "a/journal" }, { content: Buffer.from("three ") });
     expect(response.commit).toMatchObject({ begin: 8n, end: 14n });
     const service = client.appendService();
     const append = service.startAppend({ journal: "a/journal" });

@@ -88,7 +88,7 @@ async function twoZones(): Promise<{ a: StubBroker; b: StubBroker; route: Route 
 
 async function readAll(client: JournalClient, options: { readonly route?: Route } = {}): Promise<string> {
   let content = "";
-  for await (const response of client.read({ journal: "a/journal" }, options)) {
+  for await (const response of client.openRead({ journal: "a/journal" }, options)) {
     if (response.content !== undefined) content += Buffer.from(response.content).toString();
   }
   return content;
@@ -108,7 +108,7 @@ describe("a client", () => {
     await using cluster = await twoZones();
     await using client = new JournalClient({ endpoints: cluster.b.endpoint, zone: "zone-b" });
     client.updateRoute("a/journal", cluster.route);
-    await client.append({ journal: "a/journal" }).commit();
+    await client.openAppend({ journal: "a/journal" }).commit();
     expect([cluster.a.appends.length, cluster.b.appends.length]).toEqual([1, 0]);
   });
 
@@ -135,7 +135,7 @@ describe("a client", () => {
     await using client = new JournalClient({ endpoints: cluster.b.endpoint });
     client.updateRoute("a/journal", cluster.route);
     await cluster.a.stop();
-    await client.append({ journal: "a/journal" }).commit();
+    await client.openAppend({ journal: "a/journal" }).commit();
     expect(cluster.b.appends).toHaveLength(1);
     expect(client.route("a/journal").members).toEqual([]);
   });

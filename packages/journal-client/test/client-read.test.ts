@@ -43,7 +43,7 @@ describe("a read", () => {
     );
     await using client = clientOf(broker);
     const responses: ReadResponse[] = [];
-    for await (const response of client.read({ journal, offset: 3n })) responses.push(response);
+    for await (const response of client.openRead({ journal, offset: 3n })) responses.push(response);
     expect(responses.map(({ offset }) => offset)).toEqual([3n, 3n, 6n]);
     expect(responses[0]?.header?.route.endpoints).toEqual([broker.endpoint]);
     expect(Buffer.from(responses[2]?.content ?? []).toString()).toBe("678");
@@ -52,7 +52,7 @@ describe("a read", () => {
 
   it("connects to nobody, and checks nothing, before it is iterated", async () => {
     await using client = new JournalClient({ endpoints: "http://127.0.0.1:1" });
-    const iterator = client.read({ journal: "not a name" })[Symbol.asyncIterator]();
+    const iterator = client.openRead({ journal: "not a name" })[Symbol.asyncIterator]();
     expect(await iterator.return?.()).toEqual({ done: true, value: undefined });
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
@@ -60,10 +60,10 @@ describe("a read", () => {
   it("refuses a wrong request before anything is sent", async () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);
-    await expect(collect(client.read({ journal: "not a name" }))).rejects.toMatchObject({
+    await expect(collect(client.openRead({ journal: "not a name" }))).rejects.toMatchObject({
       code: "invalid-argument",
     });
-    await expect(collect(client.read({ journal, offset: -2n }))).rejects.toMatchObject({
+    await expect(collect(client.openRead({ journal, offset: -2n }))).rejects.toMatchObject({
       code: "invalid-argument",
     });
     expect(broker.reads).toEqual([]);
@@ -72,7 +72,7 @@ describe("a read", () => {
   it("gives out statuses other than OK rather than throwing them", async () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);
-    expect(await collect(client.read({ journal }))).toEqual(["JOURNAL_NOT_FOUND"]);
+    expect(await collect(client.openRead({ journal }))).toEqual(["JOURNAL_NOT_FOUND"]);
   });
 
   it("gives out what came before the call failed, and then the failure with its code and the broker", async () => {
@@ -81,7 +81,7 @@ describe("a read", () => {
     await using client = clientOf(broker);
     const found: string[] = [];
     const reading = (async () => {
-      for await (const { content } of client.read({ journal })) {
+      for await (const { content } of client.openRead({ journal })) {
         found.push(Buffer.from(content ?? []).toString());
       }
     })();
@@ -98,7 +98,7 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     broker.onRead(chunk(0n, "one"), resetConnection());
     await using client = clientOf(broker);
-    await expect(collect(client.read({ journal }))).rejects.toMatchObject({
+    await expect(collect(client.openRead({ journal }))).rejects.toMatchObject({
       code: "transport",
       grpcCode: 14,
     });
@@ -112,7 +112,7 @@ describe("a read", () => {
       await using broker = await StubBroker.start();
       broker.onRead(step, hang());
       await using client = clientOf(broker);
-      await expect(collect(client.read({ journal }))).rejects.toMatchObject({ code: "invalid-response" });
+      await expect(collect(client.openRead({ journal }))).rejects.toMatchObject({ code: "invalid-response" });
       const call = await broker.nthRead(1);
       await call.grpc.until(() => call.cancelled);
     }
@@ -122,7 +122,7 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     broker.onRead(chunk(0n, "one"), hang());
     await using client = clientOf(broker);
-    for await (const _ of client.read({ journal })) break;
+    for await (const _ of client.openRead({ journal })) break;
     const call = await broker.nthRead(1);
     await call.grpc.until(() => call.cancelled);
   });
@@ -131,7 +131,7 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     broker.onRead(hang());
     await using client = clientOf(broker);
-    const iterator = client.read({ journal, block: true })[Symbol.asyncIterator]();
+    const iterator = client.openRead({ journal, block: true })[Symbol.asyncIterator]();
     const waiting = iterator.next();
     const call = await broker.nthRead(1);
     await iterator.return?.();
@@ -143,7 +143,7 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     broker.onRead(chunk(0n, "one"), chunk(3n, "two"));
     await using client = clientOf(broker);
-    const iterator = client.read({ journal })[Symbol.asyncIterator]();
+    const iterator = client.openRead({ journal })[Symbol.asyncIterator]();
     const results = await Promise.all([iterator.next(), iterator.next(), iterator.next(), iterator.next()]);
     expect(results.map(({ value }) => value && Buffer.from(value.content ?? []).toString())).toEqual([
       "one",
@@ -157,14 +157,14 @@ describe("a read", () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);
     const reason = { any: "value" };
-    await expect(collect(client.read({ journal }, { signal: AbortSignal.abort(reason) }))).rejects.toBe(
+    await expect(collect(client.openRead({ journal }, { signal: AbortSignal.abort(reason) }))).rejects.toBe(
       reason,
     );
     expect(broker.reads).toEqual([]);
 
     broker.onRead(hang());
     const controller = new AbortController();
-    const reading = collect(client.read({ journal }, { signal: controller.signal }));
+    const reading = collect(client.openRead({ journal }, { signal: controller.signal }));
     const call = await broker.nthRead(1);
     controller.abort(reason);
     await expect(reading).rejects.toBe(reason);
@@ -173,7 +173,7 @@ describe("a read", () => {
 
     broker.onRead(chunk(0n, "one"), chunk(3n, "two"), hang());
     const late = new AbortController();
-    const iterator = client.read({ journal }, { signal: late.signal })[Symbol.asyncIterator]();
+    const iterator = client.openRead({ journal }, { signal: late.signal })[Symbol.asyncIterator]();
     await iterator.next();
     late.abort(reason);
     await expect(iterator.next()).rejects.toBe(reason);
@@ -185,13 +185,13 @@ describe("a read", () => {
     broker.create(journal, "content");
     await using client = clientOf(broker);
     const { signal } = new AbortController();
-    await collect(client.read({ journal }, { signal }));
+    await collect(client.openRead({ journal }, { signal }));
     broker.onRead(fail(13));
-    await collect(client.read({ journal }, { signal })).catch(() => {});
-    for await (const _ of client.read({ journal }, { signal })) break;
+    await collect(client.openRead({ journal }, { signal })).catch(() => {});
+    for await (const _ of client.openRead({ journal }, { signal })) break;
     await client.listAllJournals({}, { signal });
-    await client.append({ journal }, { signal }).commit();
-    await client.append({ journal }, { signal }).abort();
+    await client.openAppend({ journal }, { signal }).commit();
+    await client.openAppend({ journal }, { signal }).abort();
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
@@ -210,13 +210,13 @@ describe("a read", () => {
       endpoints: broker.endpoint,
       channelOptions: { "grpc-node.flow_control_window": window },
     });
-    const slow = client.read({ journal })[Symbol.asyncIterator]();
+    const slow = client.openRead({ journal })[Symbol.asyncIterator]();
     await slow.next();
 
     // So much goes by on the same connection that the slow read had every chance to go on, too.
     broker.create(journal, Buffer.alloc(32 * window, "y"));
     let other = 0;
-    for await (const { content } of client.read({ journal })) other += content?.length ?? 0;
+    for await (const { content } of client.openRead({ journal })) other += content?.length ?? 0;
     expect(other).toBe(32 * window);
     // One window on its way, 16 messages in grpc-js, and what Node and the stub hold of some messages each.
     expect(sent).toBeLessThan(window + 24 * bytes.length);
@@ -236,11 +236,11 @@ describe("closing a client", () => {
     await using broker = await StubBroker.start();
     broker.onRead(hang());
     const client = clientOf(broker);
-    const reading = collect(client.read({ journal }));
-    const unread = client.read({ journal })[Symbol.asyncIterator]();
+    const reading = collect(client.openRead({ journal }));
+    const unread = client.openRead({ journal })[Symbol.asyncIterator]();
     broker.onRead(chunk(0n, "one"), chunk(3n, "two"), hang());
     await unread.next();
-    const append = client.append({ journal });
+    const append = client.openAppend({ journal });
     const closing = client.close();
     await expect(reading).rejects.toMatchObject({ code: "closed" });
     await closing;

@@ -149,7 +149,7 @@ describe("readListResponse", () => {
     );
     await using client = clientOf(broker);
     const request = { watch: true };
-    const stream = client.list(request)[Symbol.asyncIterator]();
+    const stream = client.openList(request)[Symbol.asyncIterator]();
     const first = await readListResponse(stream, request);
     expect(namesOf(first)).toEqual(["journal/one", "journal/two"]);
     const second = await readListResponse(stream, { ...request, watchResume: first.header });
@@ -163,11 +163,11 @@ describe("readListResponse", () => {
     const header = (await client.listAllJournals()).header;
     broker.onList(firstPage(broker, "journal/one"), say({}));
     const resumed = { watch: true, watchResume: header };
-    await expect(readListResponse(client.list(resumed), resumed)).rejects.toMatchObject({
+    await expect(readListResponse(client.openList(resumed), resumed)).rejects.toMatchObject({
       code: "invalid-response",
     });
     broker.onList(firstPage(broker, "journal/one"));
-    await expect(readListResponse(client.list({ watch: true }), { watch: true })).rejects.toMatchObject({
+    await expect(readListResponse(client.openList({ watch: true }), { watch: true })).rejects.toMatchObject({
       code: "unexpected-eof",
     });
   });

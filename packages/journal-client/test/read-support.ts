@@ -133,7 +133,7 @@ export class FakeReads implements RoutedJournalClient {
     this.fragments = fragments;
   }
 
-  async *read(
+  async *openRead(
     request: ReadRequest,
     { signal, route }: CallOptions & { readonly route?: Route } = {},
   ): AsyncGenerator<ReadResponse, void, void> {
@@ -163,11 +163,11 @@ export class FakeReads implements RoutedJournalClient {
     this.routes.push(route);
   }
 
-  append(): AppendStream {
+  openAppend(): AppendStream {
     throw new Error("not of these tests");
   }
 
-  async *list(): AsyncGenerator<never> {
+  async *openList(): AsyncGenerator<never> {
     yield* [];
     throw new Error("not of these tests");
   }

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
 import { fanoutBenchmark } from "./fanout/benchmark.js";
+import { journalBenchmark } from "./journal/benchmark.js";
 import { busyNote, describeMachine } from "./machine.js";
 import { legend, markdown, textTable } from "./print.js";
 import { rewriteFigures } from "./readme.js";
@@ -13,7 +14,13 @@ import { spaceBenchmark } from "./space/benchmark.js";
 import { topicsBenchmark } from "./topics/benchmark.js";
 import { viewregBenchmark } from "./viewreg/benchmark.js";
 
-const benchmarks: readonly Benchmark[] = [topicsBenchmark, viewregBenchmark, spaceBenchmark, fanoutBenchmark];
+const benchmarks: readonly Benchmark[] = [
+  topicsBenchmark,
+  viewregBenchmark,
+  spaceBenchmark,
+  fanoutBenchmark,
+  journalBenchmark,
+];
 
 const usage = `usage: pnpm bench [name] [options]
   name           one of ${benchmarks.map(({ name }) => name).join(", ")}; all of them without it

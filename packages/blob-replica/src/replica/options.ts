@@ -1,5 +1,7 @@
+import type { Clock, Random } from "../clock.js";
 import type { Ref } from "../ref.js";
 import type { BlobStore, CallOptions } from "../store.js";
+import type { QueueFiles } from "./queue/files.js";
 
 /** A store and what it is called in errors and in `state()`. Names are unique in a replica, and mean the same store after a restart. */
 export interface NamedStore {
@@ -7,14 +9,23 @@ export interface NamedStore {
   readonly store: BlobStore;
 }
 
-export interface ReplicaCommon {
+export interface ReplicaCommon extends CallOptions {
   /** Written to before `put` returns. At least one. Reads go to these. */
   readonly sync: readonly NamedStore[];
   /** How many of `sync` must have the blob before `put` returns. The others get it all the same, or a repair. Default: all. */
   readonly writeQuorum?: number;
   /** Ask another store when the first has not answered a `get` for so long. Default: the 95th percentile of what it took lately, at least 10 ms. */
   readonly hedgeAfterMs?: number;
+  /** What it throws is dropped. */
   readonly onEvent?: (event: ReplicaEvent) => void;
+  /** A background write or repair that takes longer has failed, and is tried again. Default 60,000. */
+  readonly attemptTimeoutMs?: number;
+  /** The first wait after a failed background write; it doubles up to `retryMaxMs`, and half of it is chance. Default 100. */
+  readonly retryMinMs?: number;
+  /** Default 30,000. */
+  readonly retryMaxMs?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
 }
 
 /** Without asynchronous stores there is no queue. */
@@ -24,10 +35,13 @@ export interface SyncReplicaOptions extends ReplicaCommon {
 }
 
 export interface AsyncReplicaOptions extends ReplicaCommon {
-  /** Written to in the background, from a queue for each. */
+  /** Written to in the background, from a queue for each. At most 24. */
   readonly async: readonly NamedStore[];
-  /** `{ dir }`: on disk, synced before `put` returns; goes on after a crash. `{ memory: true }`: lost with the process. */
-  readonly queue: { readonly dir: string } | { readonly memory: true };
+  /**
+   * `{ dir }`: on disk, synced before `put` returns; goes on after a crash, in one process at a time. `{ memory: true }`: lost with the
+   * process. Either holds refs and no contents: the blobs are read from the synchronous stores, so with `{ dir }` one of these should outlive a crash, too.
+   */
+  readonly queue: { readonly dir: string; readonly files?: QueueFiles } | { readonly memory: true };
   /** How many blobs the queue of each store holds. At least 1. Default 100,000. */
   readonly maxQueued?: number;
   /**
@@ -52,8 +66,10 @@ export interface AsyncStoreState {
   /** Failed tries since the last success. */
   readonly failures: number;
   readonly lastError: unknown;
-  /** Writes were dropped because its queue was full: `sync` must be run to it. Survives restarts. */
+  /** Writes were dropped because its queue was full, or their blobs are in no synchronous store any more: `sync` must be run to it. Survives restarts. */
   readonly needsSync: boolean;
+  /** How many writes were dropped, ever. Survives restarts. */
+  readonly dropped: number;
 }
 
 export interface ReplicaState {
@@ -65,6 +81,9 @@ export interface ReplicaState {
     readonly failures: number;
     readonly lastError: unknown;
     readonly repairs: number;
+    /** Blobs that are known to be missing or damaged in it, and wait for their repair. At most 10,000: what is beyond is found again by the next `get`. */
+    readonly repairBacklog: number;
+    readonly repairsDropped: number;
   }[];
 }
 
@@ -88,8 +107,11 @@ export interface Replica extends BlobStore {
   state(): ReplicaState;
   /** The state now and after changes: the latest, never a queue of them. */
   states(options?: CallOptions): AsyncIterable<ReplicaState>;
-  /** Resolves when every asynchronous store has all that was acknowledged before the call. */
+  /** Resolves when every asynchronous store has all that was acknowledged before the call, but for what was dropped: see `needsSync`. */
   drained(options?: CallOptions): Promise<void>;
-  /** After `sync` was run to it: the store has everything. */
-  markSynced(name: string): Promise<void>;
+  /**
+   * After `sync` was run to it: the store has everything. `dropped` is what its state said before the sync began, so that a write that was dropped during it is
+   * not forgotten; without it all that was dropped until now is taken as synced. @throws BlobError "invalid-argument" for a name that is none
+   */
+  markSynced(name: string, options?: CallOptions & { readonly dropped?: number }): Promise<void>;
 }

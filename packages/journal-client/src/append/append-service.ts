@@ -229,20 +229,20 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
     return this.#client.isNoopRouter;
   }
 
-  read(
+  openRead(
     request: ReadRequest,
     options?: CallOptions & { readonly route?: Route },
   ): AsyncIterable<ReadResponse> {
-    return this.#client.read(request, options);
+    return this.#client.openRead(request, options);
   }
 
   /** One Append RPC, at once and by itself: in no order with the appends of this service. */
-  append(request: AppendRequest, options?: CallOptions): AppendStream {
-    return this.#client.append(request, options);
+  openAppend(request: AppendRequest, options?: CallOptions): AppendStream {
+    return this.#client.openAppend(request, options);
   }
 
-  list(request: ListRequest, options?: CallOptions): AsyncIterable<ListResponse> {
-    return this.#client.list(request, options);
+  openList(request: ListRequest, options?: CallOptions): AsyncIterable<ListResponse> {
+    return this.#client.openList(request, options);
   }
 
   apply(request: ApplyRequest, options?: CallOptions): Promise<ApplyResponse> {

@@ -1,3 +1,4 @@
+import { backoffMs, sleep } from "../backoff.js";
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import type { Clock, Random } from "../clock.js";
 import { JournalError } from "../errors.js";
@@ -5,7 +6,6 @@ import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
 import { systemClock, systemRandom } from "../system.js";
 import { Appender, type AppenderOptions } from "./appender.js";
-import { backoffMs, sleep } from "./backoff.js";
 import { type AppendRetryEvent, tell } from "./events.js";
 import { isFenced, isPassing } from "./refusal.js";
 

@@ -166,7 +166,7 @@ export class Appender implements AsyncDisposable {
   #start(): AppendStream {
     if (this.#stream === undefined) {
       this.#signal?.throwIfAborted();
-      this.#stream = this.#client.append(
+      this.#stream = this.#client.openAppend(
         this.request,
         this.#signal === undefined ? {} : { signal: this.#signal },
       );

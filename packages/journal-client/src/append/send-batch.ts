@@ -1,9 +1,9 @@
+import { backoffMs } from "../backoff.js";
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import type { Clock, Random } from "../clock.js";
 import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
 import { Appender } from "./appender.js";
-import { backoffMs } from "./backoff.js";
 import type { Batch } from "./batch.js";
 import type { Chunk } from "./chunk.js";
 import type { ChunkObserver } from "./chunk-list.js";

@@ -1,6 +1,6 @@
+import { backoffMs } from "../backoff.js";
 import type { Clock, Random } from "../clock.js";
 import { JournalError } from "../errors.js";
-import { backoffMs } from "./backoff.js";
 import type { Chunk, SpillSegment } from "./chunk.js";
 import type { ChunkMemory } from "./chunk-memory.js";
 import type { SpillFile, SpillFiles } from "./spill-files.js";

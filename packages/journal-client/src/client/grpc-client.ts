@@ -104,7 +104,7 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
     return this.#router.isNoopRouter;
   }
 
-  read(
+  openRead(
     request: ReadRequest,
     { signal, route }: CallOptions & { readonly route?: Route } = {},
   ): AsyncIterableIterator<ReadResponse, undefined> {
@@ -123,7 +123,7 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
     });
   }
 
-  append(request: AppendRequest, { signal }: CallOptions = {}): AppendStream {
+  openAppend(request: AppendRequest, { signal }: CallOptions = {}): AppendStream {
     const { journal } = request;
     return new AppendCall({
       method: journalMethods.append,
@@ -142,7 +142,10 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
     });
   }
 
-  list(request: ListRequest, { signal }: CallOptions = {}): AsyncIterableIterator<ListResponse, undefined> {
+  openList(
+    request: ListRequest,
+    { signal }: CallOptions = {},
+  ): AsyncIterableIterator<ListResponse, undefined> {
     return new MessageStream({
       method: journalMethods.list,
       request: () => encodeListRequest(request),

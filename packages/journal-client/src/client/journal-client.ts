@@ -81,7 +81,7 @@ export class JournalClient extends GrpcClient implements RoutedJournalClient {
     return new Appender(this, request, options);
   }
 
-  appendContent(request: AppendRequest, options: AppendOptions): Promise<AppendResponse> {
+  append(request: AppendRequest, options?: AppendOptions): Promise<AppendResponse> {
     return append(this, request, { ...this.#time, ...options });
   }
 

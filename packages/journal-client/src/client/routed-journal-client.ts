@@ -56,11 +56,14 @@ export interface RoutedJournalClient extends DispatchRouter {
    * Ends when the broker ends the stream. Leaving the iteration cancels the call. Goes to `options.route` when given, else to the best
    * member of the journal's known route, else to a default endpoint.
    */
-  read(request: ReadRequest, options?: CallOptions & { readonly route?: Route }): AsyncIterable<ReadResponse>;
+  openRead(
+    request: ReadRequest,
+    options?: CallOptions & { readonly route?: Route },
+  ): AsyncIterable<ReadResponse>;
   /** Sends the request; goes to the primary when it is known. */
-  append(request: AppendRequest, options?: CallOptions): AppendStream;
+  openAppend(request: AppendRequest, options?: CallOptions): AppendStream;
   /** The messages as they come: pages of journals, and in a watch an empty one behind each complete listing. `readListResponse` joins them. */
-  list(request: ListRequest, options?: CallOptions): AsyncIterable<ListResponse>;
+  openList(request: ListRequest, options?: CallOptions): AsyncIterable<ListResponse>;
   apply(request: ApplyRequest, options?: CallOptions): Promise<ApplyResponse>;
   /** One page. */
   listFragments(request: FragmentsRequest, options?: CallOptions): Promise<FragmentsResponse>;

@@ -23,7 +23,7 @@ export async function listAllJournals(
       "listAllJournals gives one listing: to watch, use WatchedList.",
     );
   }
-  const stream = client.list(request, signal === undefined ? {} : { signal })[Symbol.asyncIterator]();
+  const stream = client.openList(request, signal === undefined ? {} : { signal })[Symbol.asyncIterator]();
   try {
     const listing = await readListResponse(stream, request);
     rememberRoutes(client, listing);

@@ -5,7 +5,7 @@ import { statusError } from "../wire/status-error.js";
 
 /**
  * One complete listing, joined from the messages of a `list` call. Of a watch: the next one; the stream stays open for those behind it.
- * `stream` is what `client.list(request)[Symbol.asyncIterator]()` gives.
+ * `stream` is what `client.openList(request)[Symbol.asyncIterator]()` gives.
  * @throws JournalError with the code of a status; "unexpected-eof" when the stream ends before the listing does; "invalid-response" when a
  * revision is sent that `request.watchResume` has seen already; and what the stream throws
  */

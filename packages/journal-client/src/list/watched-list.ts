@@ -1,4 +1,4 @@
-import { backoffMs, sleep } from "../append/backoff.js";
+import { backoffMs, sleep } from "../backoff.js";
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import type { Clock, Random } from "../clock.js";
 import { isJournalError } from "../errors.js";
@@ -126,7 +126,7 @@ export class WatchedList implements AsyncIterable<ListResponse>, AsyncDisposable
       watch: true,
       ...(resume === undefined ? {} : { watchResume: resume }),
     };
-    const stream = this.#client.list(request, { signal })[Symbol.asyncIterator]();
+    const stream = this.#client.openList(request, { signal })[Symbol.asyncIterator]();
     try {
       for (;;) {
         const known = this.#resume;

@@ -204,7 +204,7 @@ export class Reader extends ByteStream {
     }
     signal?.addEventListener("abort", this.#abort, { once: true });
     this.#responses = this.#client
-      .read(this.request, { signal: this.#ended.signal, ...(route === undefined ? {} : { route }) })
+      .openRead(this.request, { signal: this.#ended.signal, ...(route === undefined ? {} : { route }) })
       [Symbol.asyncIterator]();
     this.#state = "rpc";
   }

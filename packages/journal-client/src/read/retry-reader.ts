@@ -1,4 +1,4 @@
-import { backoffMs, sleep } from "../append/backoff.js";
+import { backoffMs, sleep } from "../backoff.js";
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import type { Clock, Random } from "../clock.js";
 import { isJournalError, JournalError } from "../errors.js";

@@ -42,6 +42,7 @@ async function measure(context: BenchContext): Promise<Report> {
     rows,
     setup: [
       "Costs, false ejections and flapping: servers without a network in simulated time, so that the figures are the registry's own.",
+      "Transitions: 50 servers chosen at random lose their connection, and are connected, asked and well again; nobody else is probed meanwhile.",
       "Reactions: real processes on loopback, the registry with its defaults, from the signal to the change of the healthy set.",
       "Rolling restart: 20 servers in 10 processes, ten partitions with two servers each, four callers through `@x/fanout`.",
       "There is no peer: clients of grpc-js balance over connections (`pick_first`, `round_robin`) and check no health.",

@@ -1,4 +1,4 @@
-import type { Clock, Random } from "../clock.js";
+import type { Clock, Random } from "./clock.js";
 
 /** Brokers mostly need some tens of milliseconds to agree on who serves a journal; what lasts longer is an outage. */
 const STEPS_MS = [50, 50, 100, 100, 1_000, 1_000];

@@ -1,0 +1,186 @@
+/** The loads of our client, as `servers/gazette-peer/bench.go` has them for the Go client. */
+import { setTimeout as pause } from "node:timers/promises";
+import { percentile } from "../stats.js";
+import type { Call } from "./call.js";
+import type { BenchedClient, BenchedReader } from "./client-api.js";
+import { jsonLines } from "./content.js";
+
+const CHUNK_BYTES = 128 * 1024;
+/** The whole content is repeated after so much, so that no codec sees it twice in its window. */
+const CONTENT_BYTES = 16 * 1024 * 1024;
+
+/** So long readers are left alone, so that the broker has taken in all of them. */
+const SETTLE_MS = 500;
+
+export interface Done {
+  readonly ops: number;
+  readonly bytes: number;
+  readonly latencies?: readonly number[];
+  readonly directBytes?: number;
+}
+
+/** Connects to the journal's broker, and leaves the route in the cache. */
+export async function connect(client: BenchedClient, journal: string): Promise<void> {
+  await client.getJournal(journal);
+  const reader = client.retryReader({ journal, offset: -1n, metadataOnly: true });
+  try {
+    await reader.read();
+  } catch (error) {
+    // At the write head there is nothing to tell but that.
+    if ((error as { readonly code?: unknown }).code !== "offset-not-yet-available") throw error;
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Makes the content, which takes time of its own, and gives what is to be measured. */
+export function prepare(client: BenchedClient, call: Call): () => Promise<Done> {
+  const { journal, count = 1, size = 1, bytes = 1 } = call;
+  switch (call.mode) {
+    case "append-service": {
+      const content = jsonLines(size);
+      return () => appendService(client, journal, content, count);
+    }
+    case "append-sync": {
+      const content = jsonLines(size);
+      return () => appendSync(client, journal, content, count);
+    }
+    case "appender": {
+      const content = jsonLines(CONTENT_BYTES);
+      return () => appendWhole(client, journal, content, bytes);
+    }
+    case "read":
+    case "fragments":
+      return () => read(client, journal, bytes, call.mode === "fragments");
+    case "blocked-readers":
+      return () => blockedReaders(client, journal, count);
+  }
+}
+
+async function appendService(
+  client: BenchedClient,
+  journal: string,
+  content: Uint8Array,
+  count: number,
+): Promise<Done> {
+  const service = client.appendService();
+  const request = { journal };
+  for (let index = 0; index < count; index++) {
+    await service.ready();
+    const append = service.startAppend(request);
+    append.writer.write(content);
+    append.release();
+  }
+  for (const operation of service.pendingExcept("")) {
+    const error = await operation.err();
+    if (error !== undefined) throw error;
+  }
+  await service.close();
+  return { ops: count, bytes: count * content.length };
+}
+
+async function appendSync(
+  client: BenchedClient,
+  journal: string,
+  content: Uint8Array,
+  count: number,
+): Promise<Done> {
+  const latencies: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const begin = performance.now();
+    await client.append({ journal }, { content });
+    latencies.push(performance.now() - begin);
+  }
+  return { ops: count, bytes: count * content.length, latencies };
+}
+
+async function appendWhole(
+  client: BenchedClient,
+  journal: string,
+  content: Uint8Array,
+  bytes: number,
+): Promise<Done> {
+  const appender = client.appender({ journal });
+  let at = 0;
+  for (let left = bytes; left > 0; ) {
+    if (at + CHUNK_BYTES > content.length) at = 0;
+    const chunk = content.subarray(at, at + Math.min(CHUNK_BYTES, left));
+    await appender.write(chunk);
+    left -= chunk.length;
+    at += chunk.length;
+  }
+  await appender.commit();
+  return { ops: 1, bytes };
+}
+
+async function read(client: BenchedClient, journal: string, bytes: number, direct: boolean): Promise<Done> {
+  const reader = client.retryReader({
+    journal,
+    offset: 0n,
+    endOffset: BigInt(bytes),
+    doNotProxy: direct,
+  });
+  let ops = 0;
+  let total = 0;
+  let directBytes = 0;
+  try {
+    for (;;) {
+      const chunk = await reader.read();
+      if (chunk === undefined) break;
+      ops++;
+      total += chunk.length;
+      if (isDirect(reader)) directBytes += chunk.length;
+    }
+  } finally {
+    await reader.close();
+  }
+  return { ops, bytes: total, directBytes };
+}
+
+/** Whether its last chunk came from where a URL said: with `doNotProxy`, a broker that tells one gives no content. */
+function isDirect({ reader: { request, response } }: BenchedReader): boolean {
+  return request.doNotProxy === true && response !== undefined && response.fragmentUrl !== "";
+}
+
+/** Readers of a journal that is empty, which brokers answer nothing; then one append, until each has it. */
+async function blockedReaders(client: BenchedClient, journal: string, count: number): Promise<Done> {
+  const readers = Array.from({ length: count }, () =>
+    client.retryReader({ journal, block: true }),
+  );
+  try {
+    const reads = Promise.all(readers.map((reader) => reader.read()));
+    reads.catch(() => {}); // told below
+    // Behind all the reads, by the same connection.
+    await client.getJournal(journal);
+    await pause(SETTLE_MS);
+    const content = jsonLines(1000);
+    const begin = performance.now();
+    await client.append({ journal }, { content });
+    const chunks = await reads;
+    const latencies = [performance.now() - begin];
+    const complete = chunks.filter((chunk) => chunk?.length === content.length).length;
+    if (complete !== count) throw new Error(`${complete} of ${count} readers got what was appended`);
+    return { ops: count, bytes: count * content.length, latencies };
+  } finally {
+    await Promise.all(readers.map((reader) => reader.close()));
+  }
+}
+
+/** A part of the load, not counted: what is hot is compiled then, as it is in a program that runs for long. */
+export function warmUpOf(call: Call): Call | undefined {
+  switch (call.mode) {
+    case "append-service":
+    case "append-sync":
+      return { ...call, count: Math.ceil((call.count ?? 1) / 5) };
+    case "appender":
+    case "read":
+    case "fragments":
+      return { ...call, bytes: Math.ceil((call.bytes ?? 1) / 8) };
+    case "blocked-readers":
+      return undefined;
+  }
+}
+
+export function p50Ms({ latencies }: Done): number {
+  return latencies === undefined || latencies.length === 0 ? 0 : percentile(latencies, 0.5);
+}

@@ -1,0 +1,173 @@
+/** What is measured, in which order, how much of it, and the goals. */
+import type { GazetteCodec } from "../../servers/index.js";
+import type { Goal } from "../benchmark.js";
+import type { Call, Figures } from "./call.js";
+
+const MIB = 1024 * 1024;
+
+export interface Scale {
+  /** Counted windows of each side; they take turns. */
+  readonly windows: number;
+  readonly smallAppends: number;
+  readonly mediumAppends: number;
+  readonly syncAppends: number;
+  readonly wholeBytes: number;
+  /** Of a journal that is read directly; persisted in fragments of `fragmentBytes`. */
+  readonly directBytes: number;
+  readonly fragmentBytes: number;
+  readonly readers: number;
+}
+
+export const fullScale: Scale = {
+  windows: 5,
+  smallAppends: 1_000_000,
+  mediumAppends: 300_000,
+  syncAppends: 1_500,
+  wholeBytes: 1024 * MIB,
+  directBytes: 256 * MIB,
+  fragmentBytes: 64 * MIB,
+  readers: 1_000,
+};
+
+/** Enough to see every figure appear. */
+export const quickScale: Scale = {
+  windows: 1,
+  smallAppends: 20_000,
+  mediumAppends: 5_000,
+  syncAppends: 50,
+  wholeBytes: 16 * MIB,
+  directBytes: 8 * MIB,
+  fragmentBytes: 2 * MIB,
+  readers: 50,
+};
+
+export interface Metric {
+  /** Behind the part's name; "" for what the part is about. */
+  readonly name: string;
+  readonly unit: string;
+  readonly better: "higher" | "lower";
+  readonly of: (figures: Figures) => number;
+  /** Of the ratio of ours to the Go client's. */
+  readonly goal?: Goal;
+  /** Of our own figure, whatever the Go client's is. */
+  readonly ownGoal?: Goal;
+}
+
+export interface Part {
+  readonly name: string;
+  readonly call: Omit<Call, "journal">;
+  /** What it reads is there before; what it appends to is new in each window. */
+  readonly filled?: { readonly codec: GazetteCodec; readonly bytes: number; readonly direct: boolean };
+  /** The Go client's program has no such mode. */
+  readonly alone?: boolean;
+  /** Windows of each side, where they are others than the scale's. */
+  readonly windows?: number;
+  readonly metrics: readonly Metric[];
+}
+
+export const codecs: readonly GazetteCodec[] = ["NONE", "GZIP", "SNAPPY", "ZSTANDARD"];
+
+export function partsOf(scale: Scale): readonly Part[] {
+  const { smallAppends, mediumAppends, syncAppends, wholeBytes, directBytes, readers } = scale;
+  return [
+    {
+      name: "AppendService, 100 B",
+      call: { mode: "append-service", size: 100, count: smallAppends },
+      metrics: [appendsPerSecond(0.5), cpu],
+    },
+    {
+      name: "AppendService, 1 KiB",
+      call: { mode: "append-service", size: 1024, count: mediumAppends },
+      metrics: [appendsPerSecond(0.9), cpu],
+    },
+    {
+      name: "one append at a time, 100 B",
+      call: { mode: "append-sync", size: 100, count: syncAppends },
+      metrics: [
+        {
+          name: "p50",
+          unit: "ms",
+          better: "lower",
+          of: ({ p50Ms }) => p50Ms,
+          goal: { text: "<= 2x Go", atMost: 2 },
+        },
+        cpu,
+      ],
+    },
+    {
+      name: `Appender, ${sizeOf(wholeBytes)}`,
+      call: { mode: "appender", bytes: wholeBytes },
+      metrics: [megabytesPerSecond(0.9), cpu],
+    },
+    {
+      name: `read through the broker, ${sizeOf(wholeBytes)}`,
+      call: { mode: "read", bytes: wholeBytes },
+      filled: { codec: "NONE", bytes: wholeBytes, direct: false },
+      metrics: [megabytesPerSecond(0.9), cpu, peakMemory({ text: "<= 150 MB", atMost: 150 })],
+    },
+    ...codecs.map(
+      (codec): Part => ({
+        name: `read fragments of ${codec} directly, ${sizeOf(directBytes)}`,
+        call: { mode: "fragments", bytes: directBytes },
+        filled: { codec, bytes: directBytes, direct: true },
+        metrics: [megabytesPerSecond(0.8), cpu],
+      }),
+    ),
+    {
+      name: `${readers.toLocaleString("en-US")} blocked readers`,
+      call: { mode: "blocked-readers", count: readers },
+      alone: true,
+      metrics: [
+        peakMemory({ text: "<= 300 MB", atMost: 300 }),
+        {
+          name: "until an append has reached each",
+          unit: "ms",
+          better: "lower",
+          of: ({ p50Ms }) => p50Ms,
+        },
+        cpu,
+      ],
+    },
+  ];
+}
+
+function appendsPerSecond(atLeast: number): Metric {
+  return {
+    name: "",
+    unit: "appends/s",
+    better: "higher",
+    of: ({ ops, seconds }) => ops / seconds,
+    goal: { text: `>= ${atLeast}x Go`, atLeast },
+  };
+}
+
+function megabytesPerSecond(atLeast: number): Metric {
+  return {
+    name: "",
+    unit: "MB/s",
+    better: "higher",
+    of: ({ bytes, seconds }) => bytes / seconds / 1e6,
+    goal: { text: `>= ${atLeast}x Go`, atLeast },
+  };
+}
+
+function peakMemory(ownGoal: Goal): Metric {
+  return {
+    name: "peak memory of the process",
+    unit: "MB",
+    better: "lower",
+    of: ({ maxRssBytes }) => maxRssBytes / 1e6,
+    ownGoal,
+  };
+}
+
+const cpu: Metric = {
+  name: "CPU of the process",
+  unit: "s",
+  better: "lower",
+  of: ({ cpuSeconds }) => cpuSeconds,
+};
+
+function sizeOf(bytes: number): string {
+  return bytes % (1024 * MIB) === 0 ? `${bytes / (1024 * MIB)} GiB` : `${bytes / MIB} MiB`;
+}

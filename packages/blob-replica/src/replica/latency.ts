@@ -1,0 +1,55 @@
+/** A store that has just failed is asked after one that takes this long. */
+const failureMs = 1000;
+const forgetting = 0.99;
+const weight = 0.2;
+const samples = 64;
+
+/** How long each of some stores takes to answer: the order to ask them in, and what is slow. */
+export class Latencies {
+  readonly #estimates: number[];
+  readonly #recent: number[] = [];
+  #at = 0;
+  #stale = true;
+  #p95 = 0;
+
+  constructor(stores: number) {
+    this.#estimates = new Array<number>(stores).fill(0);
+  }
+
+  took(store: number, ms: number): void {
+    const before = this.#estimates[store] ?? 0;
+    this.#estimates[store] = before + weight * (ms - before);
+    this.#recent[this.#at] = ms;
+    this.#at = (this.#at + 1) % samples;
+    this.#stale ||= this.#at % 8 === 0;
+    // What is not asked is forgotten little by little, and asked again.
+    this.#estimates.forEach((estimate, other) => {
+      if (other !== store) this.#estimates[other] = estimate * forgetting;
+    });
+  }
+
+  /** It was given up after so long, for another that was faster. */
+  gaveUp(store: number, ms: number): void {
+    this.#estimates[store] = Math.max(this.#estimates[store] ?? 0, ms);
+  }
+
+  failed(store: number): void {
+    this.#estimates[store] = Math.max(this.#estimates[store] ?? 0, failureMs);
+  }
+
+  /** The fastest first; equals in the order that they were given in. */
+  order(): number[] {
+    const order = [...this.#estimates.keys()];
+    return order.sort((a, b) => this.#estimates[a]! - this.#estimates[b]! || a - b);
+  }
+
+  /** Of the last 64 answers; 0 before the first. */
+  p95(): number {
+    if (this.#stale) {
+      const sorted = [...this.#recent].sort((a, b) => a - b);
+      this.#p95 = sorted[Math.floor(sorted.length * 0.95)] ?? 0;
+      this.#stale = this.#recent.length < samples;
+    }
+    return this.#p95;
+  }
+}

@@ -1,0 +1,268 @@
+import { refsOfPages } from "../capabilities.js";
+import { BlobError, type StoreFailure } from "../errors.js";
+import { parseRef, type Ref } from "../ref.js";
+import type {
+  BlobStore,
+  CallOptions,
+  GetManyResult,
+  PutManyResult,
+  PutOptions,
+  PutResult,
+} from "../store.js";
+import { checkAfter, checkBlob, type PutManyOptions, refForPut, refsForPut } from "../stores/arguments.js";
+import { AsyncSide } from "./async-side.js";
+import { Calls } from "./calls.js";
+import type { Changes } from "./changes.js";
+import { unionPages } from "./merge.js";
+import type { Replica, ReplicaState } from "./options.js";
+import type { ReplicaQueue, Reservation } from "./queue/queue.js";
+import { Reads } from "./reads.js";
+import { Recent } from "./recent.js";
+import type { Settings } from "./settings.js";
+import { SyncSide } from "./sync-side.js";
+import { Writes } from "./writes.js";
+
+const blobsAtOnce = 256;
+
+/** Everything of `createReplica`, over parts that each do one thing. */
+export class StoreReplica implements Replica {
+  readonly #settings: Settings;
+  readonly #changes: Changes;
+  readonly #recent = new Recent();
+  readonly #reads: Reads;
+  readonly #writes: Writes;
+  readonly #syncSide: SyncSide;
+  readonly #asyncSide: AsyncSide | undefined;
+  readonly #calls = new Calls();
+  readonly delete?: (ref: Ref, options?: CallOptions) => Promise<boolean>;
+
+  constructor(settings: Settings, changes: Changes, queue: ReplicaQueue | undefined) {
+    this.#settings = settings;
+    this.#changes = changes;
+    this.#syncSide = new SyncSide(settings, changes.bump, (refs, { signal }, except) =>
+      this.#reads.getMany(refs, signal, except),
+    );
+    this.#reads = new Reads({
+      settings,
+      onFailure: this.#syncSide.failed,
+      onSuccess: this.#syncSide.succeeded,
+      onDamage: this.#syncSide.repair,
+      onLoser: (settled) => this.#calls.background(settled),
+    });
+    this.#writes = new Writes({
+      settings,
+      onFailure: this.#syncSide.failed,
+      onSuccess: this.#syncSide.succeeded,
+      onMissed: this.#syncSide.repair,
+    });
+    if (queue) {
+      this.#asyncSide = new AsyncSide({
+        settings,
+        queue,
+        changes,
+        source: (refs, { signal }) => this.#recent.over(refs, (rest) => this.#reads.getMany(rest, signal)),
+      });
+    }
+    if ([...settings.sync, ...settings.async].every(({ store }) => store.delete)) {
+      this.delete = (ref, options = {}) => this.#delete(ref, options);
+    }
+  }
+
+  /** Begins with what the queue still has. */
+  start(): void {
+    this.#asyncSide?.start();
+  }
+
+  #begin(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    this.#calls.throwIfClosed();
+    this.#asyncSide?.throwIfStrictFailed();
+  }
+
+  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+    this.#begin(options.signal);
+    return await this.#reads.get(parseRef(ref), options.signal);
+  }
+
+  async *getMany(
+    refs: readonly Ref[],
+    options: CallOptions = {},
+  ): AsyncGenerator<GetManyResult, void, undefined> {
+    this.#begin(options.signal);
+    yield* this.#reads.getMany([...refs], options.signal);
+  }
+
+  async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {
+    this.#begin(options.signal);
+    return await this.#reads.has(parseRef(ref), options.signal);
+  }
+
+  async *stream(ref: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#begin(options.signal);
+    yield* this.#reads.stream(parseRef(ref), options.signal);
+  }
+
+  listRefs(after?: Ref, options: CallOptions = {}): AsyncIterable<Ref> {
+    return refsOfPages(this.listRefPages(after, options), options.signal);
+  }
+
+  async *listRefPages(after?: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#begin(options.signal);
+    yield* unionPages(this.#settings.sync, checkAfter(after), options.signal);
+  }
+
+  async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    this.#begin(options.signal);
+    checkBlob(blob);
+    // The one copy: what the caller does with its bytes from now on changes nothing.
+    const frozen = options.frozen ? blob : new Uint8Array(blob);
+    const ref = refForPut(frozen, options.ref);
+    const [result] = await this.#calls.run(() => this.#putChunk([frozen], [ref], options.signal));
+    if (result!.error !== undefined) throw result!.error;
+    return result as PutResult; // no error
+  }
+
+  async putMany(
+    blobs: readonly Uint8Array[],
+    options: PutManyOptions = {},
+  ): Promise<readonly PutManyResult[]> {
+    this.#begin(options.signal);
+    for (const blob of blobs) checkBlob(blob);
+    const frozen = options.frozen ? [...blobs] : blobs.map((blob) => new Uint8Array(blob));
+    const refs = refsForPut(frozen, options.refs);
+    const size = Math.min(blobsAtOnce, this.#settings.maxQueued);
+    return await this.#calls.run(async () => {
+      const results: PutManyResult[] = [];
+      for (let at = 0; at < refs.length; at += size) {
+        const chunk = refs.slice(at, at + size);
+        try {
+          results.push(...(await this.#putChunk(frozen.slice(at, at + size), chunk, options.signal)));
+        } catch (error) {
+          options.signal?.throwIfAborted();
+          results.push(...chunk.map((ref) => ({ ref, error })));
+        }
+      }
+      return results;
+    });
+  }
+
+  /** At most as many as a queue has places. @throws `signal.reason`; what the queue throws */
+  async #putChunk(
+    blobs: readonly Uint8Array[],
+    refs: readonly Ref[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly PutManyResult[]> {
+    const side = this.#asyncSide;
+    let reservation: Reservation | undefined;
+    try {
+      reservation = await side?.reserve(refs.length, signal, this.#calls.closing);
+      const results = await this.#writes.put(blobs, refs, signal);
+      signal?.throwIfAborted();
+      this.#asyncSide?.throwIfStrictFailed();
+      if (!side || !reservation) return results;
+      const written: { readonly ref: Ref; readonly bytes: number }[] = [];
+      results.forEach((result, i) => {
+        if (result.error !== undefined) return;
+        this.#recent.add(refs[i]!, blobs[i]!);
+        written.push({ ref: refs[i]!, bytes: blobs[i]!.length });
+      });
+      // No signal from here on: what is queued stays queued, and the caller is told so.
+      await side.commit(written, reservation);
+      return results;
+    } finally {
+      if (reservation) side?.giveBack(reservation);
+    }
+  }
+
+  async #delete(ref: Ref, options: CallOptions): Promise<boolean> {
+    const { signal } = options;
+    this.#begin(signal);
+    parseRef(ref);
+    return await this.#calls.run(async () => {
+      const undo = this.#syncSide.noRepairs(ref);
+      try {
+        // Nothing that runs may bring it back.
+        this.#recent.remove(ref);
+        await this.#asyncSide?.forget(ref);
+        await this.#syncSide.forget(ref);
+        await this.#writes.settled(ref);
+        return await deleteFrom([...this.#settings.sync, ...this.#settings.async], ref, signal);
+      } finally {
+        undo();
+      }
+    });
+  }
+
+  state(): ReplicaState {
+    return {
+      version: this.#changes.version,
+      async: this.#asyncSide?.state() ?? [],
+      sync: this.#syncSide.state(),
+    };
+  }
+
+  states(options: CallOptions = {}): AsyncIterable<ReplicaState> {
+    return this.#changes.watch(() => this.state(), options.signal);
+  }
+
+  async drained(options: CallOptions = {}): Promise<void> {
+    this.#begin(options.signal);
+    const drained = this.#asyncSide?.drained();
+    if (!drained) return;
+    await this.#changes.until(() => {
+      if (drained()) return true;
+      this.#begin(options.signal);
+      return false;
+    }, options.signal);
+  }
+
+  async markSynced(name: string, options: CallOptions & { readonly dropped?: number } = {}): Promise<void> {
+    this.#begin(options.signal);
+    const side = this.#asyncSide;
+    await this.#calls.run(async () => {
+      if (!side) throw new BlobError("invalid-argument", "this replica has no asynchronous stores");
+      await side.markSynced(name, options.dropped);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reason = new BlobError("closed", "the replica was closed");
+    await this.#calls.close(reason, async () => {
+      this.#changes.end();
+      await Promise.all([
+        this.#asyncSide?.stop(reason),
+        this.#syncSide.stop(reason),
+        this.#writes.stop(reason),
+      ]);
+      await this.#calls.settled();
+      await this.#asyncSide?.close();
+      this.#changes.bump();
+    });
+  }
+}
+
+async function deleteFrom(
+  stores: readonly { readonly name: string; readonly store: BlobStore }[],
+  ref: Ref,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const failures: StoreFailure[] = [];
+  const deleted = await Promise.all(
+    stores.map(async ({ name, store }) => {
+      try {
+        return (await store.delete?.(ref, { ...(signal && { signal }) })) ?? false;
+      } catch (error) {
+        failures.push({ store: name, error });
+        return false;
+      }
+    }),
+  );
+  signal?.throwIfAborted();
+  if (failures.length === 0) return deleted.includes(true);
+  const names = failures.map(({ store }) => store).join(", ");
+  const message = `${ref} could not be deleted from every store: it may still be in ${names}`;
+  throw new BlobError(failures.length === stores.length ? "all-failed" : "unavailable", message, {
+    failures,
+    ...(failures.length === 1 && { store: names }),
+  });
+}

@@ -1,0 +1,256 @@
+import { putMany } from "../capabilities.js";
+import { BlobError } from "../errors.js";
+import type { Ref } from "../ref.js";
+import type { CallOptions, GetManyResult, PutManyResult } from "../store.js";
+import type { NamedStore } from "./options.js";
+import type { Backlog, Entry } from "./queue/backlog.js";
+import { hasCode, type Settings } from "./settings.js";
+
+export interface WorkerOptions {
+  readonly target: NamedStore;
+  readonly backlog: Backlog;
+  /** The blobs, checked. What has the code "not-found" is nowhere. */
+  readonly source: (refs: readonly Ref[], options: CallOptions) => AsyncIterable<GetManyResult>;
+  readonly settings: Pick<Settings, "clock" | "random" | "attemptTimeoutMs" | "retryMinMs" | "retryMaxMs">;
+  readonly onDone: (entries: readonly Entry[]) => void;
+  readonly onLost: (entry: Entry, error: unknown) => void;
+  /** A try failed, and will be made again. */
+  readonly onFailed: (ref: Ref, error: unknown) => void;
+}
+
+interface Lane {
+  readonly entries: readonly Entry[];
+  readonly done: Promise<void>;
+}
+
+const batchLimits = { entries: 64, bytes: 4 * 1024 * 1024 };
+const batchesInFlight = 4;
+const putsInFlight = 16;
+
+/**
+ * Writes what one store waits for, a bounded number of writes at a time, for ever. While the store fails there is one try at a time, after a wait that doubles,
+ * each with another blob; a blob that fails while others are taken waits by itself and holds nobody up.
+ */
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #lanes = new Set<Lane>();
+  readonly #stop = new AbortController();
+  #cancelTimer: (() => void) | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #successes = 0;
+  /** Failures of the store in a row, each of a try that began after the one before had failed. */
+  #outage = 0;
+  /** Changes when the outage does: what was begun before says nothing new about it. */
+  #epoch = 0;
+  #pausedUntilMs = 0;
+  #failures = 0;
+  #lastError: unknown;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  /** Failed tries since the last success. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  get lastError(): unknown {
+    return this.#lastError;
+  }
+
+  /** There may be something to do. */
+  kick(): void {
+    const { target, backlog } = this.#options;
+    const lanes = target.store.putMany ? batchesInFlight : putsInFlight;
+    while (!this.#stop.signal.aborted && this.#lanes.size < lanes && backlog.size > 0) {
+      const entries = this.#next();
+      if (entries.length === 0) return;
+      const epoch = this.#epoch;
+      const lane: Lane = { entries, done: Promise.resolve().then(() => this.#run(entries, epoch)) };
+      this.#lanes.add(lane);
+      void lane.done.then(() => {
+        this.#lanes.delete(lane);
+        this.kick();
+      });
+    }
+  }
+
+  #next(): Entry[] {
+    const { target, backlog, settings } = this.#options;
+    const nowMs = settings.clock.monotonicMs();
+    if (this.#outage > 0) {
+      if (this.#lanes.size > 0) return [];
+      if (nowMs >= this.#pausedUntilMs) return backlog.takeProbe();
+      this.#wakeAt(this.#pausedUntilMs);
+      return [];
+    }
+    const batch = backlog.take(target.store.putMany ? batchLimits : { ...batchLimits, entries: 1 }, nowMs);
+    if (batch.length === 0) {
+      let first = Number.POSITIVE_INFINITY;
+      for (const entry of backlog.retries) first = Math.min(first, entry.notBeforeMs);
+      if (first < Number.POSITIVE_INFINITY) this.#wakeAt(first);
+    }
+    return batch;
+  }
+
+  #wakeAt(atMs: number): void {
+    if (this.#cancelTimer && this.#timerAtMs <= atMs) return;
+    this.#cancelTimer?.();
+    const { clock } = this.#options.settings;
+    this.#timerAtMs = atMs;
+    this.#cancelTimer = clock.setTimer(Math.max(0, Math.ceil(atMs - clock.monotonicMs())), () => {
+      this.#cancelTimer = undefined;
+      this.kick();
+    });
+  }
+
+  /** Never rejects. */
+  async #run(entries: readonly Entry[], epoch: number): Promise<void> {
+    const attempt = new AbortController();
+    const { clock, attemptTimeoutMs } = this.#options.settings;
+    const onStop = () => attempt.abort(this.#stop.signal.reason);
+    this.#stop.signal.addEventListener("abort", onStop, { once: true });
+    if (this.#stop.signal.aborted) onStop();
+    const cancelTimeout = clock.setTimer(attemptTimeoutMs, () => {
+      const { name } = this.#options.target;
+      const message = `store ${name} has not finished a write after ${attemptTimeoutMs} ms`;
+      attempt.abort(new BlobError("unavailable", message, { store: name }));
+    });
+    const outcomes = new Map<Entry, PutManyResult>();
+    try {
+      await this.#write(entries, outcomes, attempt.signal);
+    } catch (error) {
+      for (const entry of entries) if (!outcomes.has(entry)) outcomes.set(entry, { ref: entry.ref, error });
+    } finally {
+      cancelTimeout();
+      this.#stop.signal.removeEventListener("abort", onStop);
+    }
+    this.#settle(outcomes, epoch);
+  }
+
+  async #write(
+    entries: readonly Entry[],
+    outcomes: Map<Entry, PutManyResult>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { target, source, onLost } = this.#options;
+    const byRef = new Map(entries.map((entry) => [entry.ref, entry]));
+    const found: { readonly entry: Entry; readonly blob: Uint8Array }[] = [];
+    for await (const result of source([...byRef.keys()], { signal })) {
+      const entry = byRef.get(result.ref)!;
+      if (result.blob) found.push({ entry, blob: result.blob });
+      else if (hasCode(result.error, "not-found")) onLost(entry, result.error);
+      else outcomes.set(entry, { ref: entry.ref, error: result.error });
+    }
+    // What was deleted meanwhile must not come back.
+    const wanted = found.filter(({ entry }) => entry.phase !== "gone");
+    if (wanted.length === 0) return;
+    const refs = wanted.map(({ entry }) => entry.ref);
+    const results = await putChecked(
+      target,
+      wanted.map(({ blob }) => blob),
+      refs,
+      signal,
+    );
+    wanted.forEach(({ entry }, i) => {
+      outcomes.set(entry, results[i]!);
+    });
+  }
+
+  #settle(outcomes: ReadonlyMap<Entry, PutManyResult>, epoch: number): void {
+    const { backlog, settings, onDone, onFailed } = this.#options;
+    const nowMs = settings.clock.monotonicMs();
+    const done: Entry[] = [];
+    const failed: { readonly entry: Entry; readonly error: unknown }[] = [];
+    for (const [entry, { error }] of outcomes) {
+      if (entry.phase === "gone") continue;
+      if (error === undefined) done.push(entry);
+      else failed.push({ entry, error });
+    }
+    if (this.#stop.signal.aborted) {
+      if (done.length > 0) onDone(done);
+      return;
+    }
+    if (done.length > 0) {
+      for (const entry of this.#outage > 0 ? backlog.retries : []) {
+        if (entry.successesThen === this.#successes) entry.notBeforeMs = nowMs;
+      }
+      this.#successes++;
+      this.#failures = 0;
+      if (this.#outage > 0) this.#epoch++;
+      this.#outage = 0;
+    }
+    let storeFailed = false;
+    for (const { entry, error } of failed) {
+      const overtaken = done.length > 0 || (entry.tries > 0 && entry.successesThen < this.#successes);
+      storeFailed ||= !overtaken;
+      entry.tries++;
+      entry.successesThen = this.#successes;
+      backlog.retry(entry, nowMs + this.#waitMs(entry.tries));
+      this.#failures++;
+      this.#lastError = error;
+    }
+    if (storeFailed && epoch === this.#epoch) {
+      this.#outage++;
+      this.#epoch++;
+      this.#pausedUntilMs = nowMs + this.#waitMs(this.#outage);
+    }
+    if (done.length > 0) {
+      if (backlog.retries.size === 0) this.#lastError = undefined;
+      onDone(done);
+    }
+    for (const { entry, error } of failed) onFailed(entry.ref, error);
+  }
+
+  #waitMs(tries: number): number {
+    const { random, retryMinMs, retryMaxMs } = this.#options.settings;
+    const most = Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(tries - 1, 40));
+    return most * (0.5 + 0.5 * random.number());
+  }
+
+  /** Resolves when nothing is being written under the ref. */
+  async settled(ref: Ref): Promise<void> {
+    const lanes = [...this.#lanes].filter(({ entries }) => entries.some((entry) => entry.ref === ref));
+    await Promise.all(lanes.map(({ done }) => done));
+  }
+
+  /** Stops what is running. Resolves when nothing runs. */
+  async stop(reason: unknown): Promise<void> {
+    this.#stop.abort(reason);
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    await Promise.all([...this.#lanes].map(({ done }) => done));
+  }
+}
+
+/** One result for each blob, in their order; a store that says it has put something else has failed. Never rejects but for the abort. */
+export async function putChecked(
+  { name, store }: NamedStore,
+  blobs: readonly Uint8Array[],
+  refs: readonly Ref[],
+  signal: AbortSignal,
+): Promise<readonly PutManyResult[]> {
+  let results: readonly PutManyResult[];
+  if (blobs.length === 1) {
+    const ref = refs[0]!;
+    try {
+      results = [await store.put(blobs[0]!, { ref, frozen: true, signal })];
+    } catch (error) {
+      signal.throwIfAborted();
+      results = [{ ref, error }];
+    }
+  } else {
+    results = await putMany(store, blobs, { refs, frozen: true, signal });
+  }
+  return results.map((result, i) => {
+    const ref = refs[i]!;
+    if (!("added" in result)) {
+      const silent = new BlobError("unavailable", `store ${name} failed without a word`, { store: name });
+      return { ref, error: result.error ?? silent };
+    }
+    if (result.ref === ref) return result;
+    const message = `store ${name} was given ${ref} and says that it has put ${String(result.ref)}`;
+    return { ref, error: new BlobError("corrupt", message, { store: name }) };
+  });
+}

@@ -1,0 +1,182 @@
+import { dirname } from "node:path";
+import type { Clock, Random } from "../clock.js";
+import { BlobError } from "../errors.js";
+import type { Ref } from "../ref.js";
+import { DirSyncer } from "./dir-syncer.js";
+import type { DirectoryLayout } from "./directory-layout.js";
+import { hasContent } from "./directory-read.js";
+import { systemCode } from "./file-errors.js";
+import type { ReadableFile, StoreFiles, WritableFile } from "./files.js";
+import type { ProcessIdentity } from "./process-identity.js";
+
+export interface DirectoryPorts {
+  readonly files: StoreFiles;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly process: ProcessIdentity;
+}
+
+/** A temporary file of a process that nobody can ask about is removed after a day. */
+const leftoverMs = 24 * 60 * 60 * 1000;
+const tries = 3;
+
+/** Writes the blobs of one store. Callers see to it that there is one write of a ref at a time. */
+export class DirectoryWriter {
+  readonly #layout: DirectoryLayout;
+  readonly #ports: DirectoryPorts;
+  readonly #create: boolean;
+  readonly #syncer: DirSyncer;
+  /** One bit for each folder `aa/aabb`: it is there, and its name survives a power cut. Also without its first bits those above it do. */
+  readonly #durable = new Uint8Array(65536 / 8);
+  readonly #prefix: string;
+  #files = 0;
+  #prepared: Promise<void> | undefined;
+
+  constructor(layout: DirectoryLayout, ports: DirectoryPorts, create: boolean) {
+    this.#layout = layout;
+    this.#ports = ports;
+    this.#create = create;
+    this.#syncer = new DirSyncer(ports.files);
+    this.#prefix = `${ports.process.token}-${Buffer.from(ports.random.bytes(8)).toString("hex")}`;
+  }
+
+  /** False when the blob is there, whole. Until it resolves the bytes must not change. */
+  async write(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
+    signal?.throwIfAborted();
+    if (await this.#isThere(ref, blob, signal)) {
+      // By another process, perhaps, which has not synced it.
+      await this.#syncNames(ref);
+      return false;
+    }
+    signal?.throwIfAborted();
+    await this.#prepare();
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted();
+      try {
+        await this.#writeNew(ref, blob, signal);
+        break;
+      } catch (error) {
+        // Somebody removed the folder, or took the temporary file for a leftover.
+        if (systemCode(error) !== "ENOENT" || attempt === tries) throw error;
+        this.#forget(ref);
+        this.#prepared = undefined;
+        await this.#prepare();
+      }
+    }
+    await this.#syncNames(ref);
+    return true;
+  }
+
+  /** False when there was none. */
+  async remove(ref: Ref): Promise<boolean> {
+    try {
+      await this.#ports.files.remove(this.#layout.fileOf(ref));
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return false;
+      throw error;
+    }
+    await this.#syncer.sync([this.#layout.folderOf(ref)]);
+    return true;
+  }
+
+  /** Anything but the very content is not there: it is replaced. */
+  async #isThere(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
+    let file: ReadableFile | undefined;
+    try {
+      file = await this.#ports.files.openForReading(this.#layout.fileOf(ref));
+      if (!(await hasContent(file, blob, signal))) return false;
+      await file.sync();
+      return true;
+    } catch {
+      signal?.throwIfAborted();
+      return false;
+    } finally {
+      await file?.close();
+    }
+  }
+
+  async #writeNew(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    const { files } = this.#ports;
+    const temporary = `${this.#layout.temporary}/${this.#prefix}-${this.#files++}`;
+    let file: WritableFile | undefined;
+    try {
+      file = await files.create(temporary);
+      signal?.throwIfAborted();
+      await file.append(blob);
+      signal?.throwIfAborted();
+      await file.sync();
+      const written = file;
+      file = undefined;
+      await written.close();
+      signal?.throwIfAborted();
+      if (!this.#isDurable(ref)) await files.makeDir(this.#layout.folderOf(ref));
+      await files.rename(temporary, this.#layout.fileOf(ref));
+    } catch (error) {
+      await file?.close().catch(() => {});
+      await files.remove(temporary).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** The name of the blob, and those of the folders on the way to it when they may be new. */
+  async #syncNames(ref: Ref): Promise<void> {
+    const folder = this.#layout.folderOf(ref);
+    const durable = this.#isDurable(ref);
+    await this.#syncer.sync(durable ? [folder] : [folder, dirname(folder), this.#layout.blobs]);
+    const number = Number.parseInt(ref.slice(0, 4), 16);
+    this.#durable[number >> 3] = (this.#durable[number >> 3] as number) | (1 << (number & 7)); // 13 bits
+  }
+
+  #isDurable(ref: Ref): boolean {
+    const number = Number.parseInt(ref.slice(0, 4), 16);
+    return ((this.#durable[number >> 3] as number) & (1 << (number & 7))) !== 0; // 13 bits
+  }
+
+  #forget(ref: Ref): void {
+    const number = Number.parseInt(ref.slice(0, 4), 16);
+    this.#durable[number >> 3] = (this.#durable[number >> 3] as number) & ~(1 << (number & 7)); // 13 bits
+  }
+
+  /** Before the first write: the folders, and what a dead process left. A failure is for this write only. */
+  #prepare(): Promise<void> {
+    if (this.#prepared === undefined) {
+      const prepared = this.#prepareNow();
+      this.#prepared = prepared;
+      prepared.catch(() => {
+        if (this.#prepared === prepared) this.#prepared = undefined;
+      });
+    }
+    return this.#prepared;
+  }
+
+  async #prepareNow(): Promise<void> {
+    const { files } = this.#ports;
+    const { root, blobs, temporary } = this.#layout;
+    if (!this.#create && !(await files.isDir(root))) {
+      throw new BlobError("unavailable", `there is no folder ${root}, and it may not be made`);
+    }
+    const first = await files.makeDir(blobs);
+    await files.makeDir(temporary);
+    await files.syncDir(root);
+    if (first !== undefined) {
+      for (let dir = root; dir.length >= first.length; dir = dirname(dir)) await files.syncDir(dirname(dir));
+    }
+    await this.#removeLeftovers();
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const { files, process, clock } = this.#ports;
+    for (const name of await files.list(this.#layout.temporary)) {
+      const [, token] = /^([0-9a-z.]+)-[0-9a-f]{16}-[0-9]+$/.exec(name) ?? [];
+      if (token === undefined) continue; // not ours
+      const path = `${this.#layout.temporary}/${name}`;
+      try {
+        const dead = process.isDead(token);
+        const age = dead === undefined ? clock.wallMs() - (await files.modifiedMs(path)) : 0;
+        if (dead === true || age > leftoverMs) await files.remove(path);
+      } catch {
+        // Another process removes it, or it may not be removed: no reason to refuse a write.
+      }
+    }
+  }
+}

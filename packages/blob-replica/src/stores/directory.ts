@@ -1,0 +1,285 @@
+import { resolve } from "node:path";
+import { refsOfPages } from "../capabilities.js";
+import { BlobError } from "../errors.js";
+import { parseRef, type Ref, refOf } from "../ref.js";
+import type {
+  BlobStore,
+  CallOptions,
+  GetManyResult,
+  PutManyResult,
+  PutOptions,
+  PutResult,
+} from "../store.js";
+import { systemClock, systemProcess, systemRandom } from "../system.js";
+import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
+import { DirectoryLayout, listFolders } from "./directory-layout.js";
+import { corrupt, notFound, openBlob, readVerified, streamVerified } from "./directory-read.js";
+import { type DirectoryPorts, DirectoryWriter } from "./directory-write.js";
+import { fileError, systemCode } from "./file-errors.js";
+import { KeyedLock } from "./keyed-lock.js";
+import { nodeFiles } from "./node-files.js";
+import { pool } from "./pool.js";
+
+export interface DirectoryStoreOptions {
+  /** Whether the first put may make the folder. With false, a folder that is not there is "unavailable", and not a store without blobs: for a disk that may not be mounted. Default true. */
+  readonly create?: boolean;
+  /**
+   * `getMany` reads small files that are in the page cache without leaving the thread, several times as fast, for at most 2 ms at a time; when one takes longer, the next
+   * ones are read in the background. False: never, as for a folder on a network. Default true.
+   */
+  readonly blockingReads?: boolean;
+  /** The file system, time, chance and process, for tests. */
+  readonly ports?: Partial<DirectoryPorts>;
+}
+
+/** Of a folder that is known to be slow. */
+const readsInBackground = 256;
+const sliceMs = 2;
+const smallBytes = 64 * 1024;
+const readsAtOnce = 16;
+const writesAtOnce = 64;
+
+/**
+ * A file for each blob, `blobs/aa/aabb/<ref>` below the folder: the layout of the file store of bobg/bs v0.4.0. A put has synced the file and its name when it resolves; a
+ * file that is torn or damaged is never served ("corrupt"), and is replaced by a put. Several processes may use the folder at the same time; then a blob that two of them
+ * put at once is `added` for both.
+ * @throws BlobError "invalid-argument"
+ */
+export function directoryStore(dir: string, options: DirectoryStoreOptions = {}): BlobStore {
+  if (typeof dir !== "string" || dir === "" || dir.includes("\0")) {
+    throw new BlobError(
+      "invalid-argument",
+      `a directory store needs the path of a folder, not ${JSON.stringify(dir)}`,
+    );
+  }
+  return new DirectoryStore(resolve(dir), options);
+}
+
+class DirectoryStore implements BlobStore {
+  readonly #layout: DirectoryLayout;
+  readonly #ports: DirectoryPorts;
+  readonly #create: boolean;
+  readonly #blockingReads: boolean;
+  readonly #writer: DirectoryWriter;
+  readonly #writes = new KeyedLock<Ref>();
+  /** How many reads of batches go to the background, since one blocked for long. */
+  #patience = 0;
+  #closed = false;
+
+  constructor(dir: string, options: DirectoryStoreOptions) {
+    this.#layout = new DirectoryLayout(dir);
+    this.#ports = {
+      files: options.ports?.files ?? nodeFiles,
+      clock: options.ports?.clock ?? systemClock,
+      random: options.ports?.random ?? systemRandom,
+      process: options.ports?.process ?? systemProcess(),
+    };
+    this.#create = options.create ?? true;
+    this.#blockingReads = options.blockingReads ?? true;
+    this.#writer = new DirectoryWriter(this.#layout, this.#ports, this.#create);
+  }
+
+  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+    const { signal } = options;
+    this.#begin(signal);
+    const path = this.#layout.fileOf(parseRef(ref));
+    try {
+      const file = await openBlob(this.#ports.files, path, ref);
+      try {
+        signal?.throwIfAborted();
+        return await readVerified(file, ref, { path, signal });
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw await this.#failure(error, signal, "reading a blob");
+    }
+  }
+
+  async *stream(ref: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal } = options;
+    this.#begin(signal);
+    const path = this.#layout.fileOf(parseRef(ref));
+    try {
+      const file = await openBlob(this.#ports.files, path, ref);
+      try {
+        signal?.throwIfAborted();
+        yield* streamVerified(file, ref, { path, signal });
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw await this.#failure(error, signal, "reading a blob");
+    }
+  }
+
+  async *getMany(
+    refs: readonly Ref[],
+    options: CallOptions = {},
+  ): AsyncGenerator<GetManyResult, void, undefined> {
+    const { signal } = options;
+    const { clock } = this.#ports;
+    this.#begin(signal);
+    const all = [...refs];
+    const inBackground = (from: number, to: number) =>
+      pool(all.slice(from, to), (ref, _index, child) => this.#getOne(ref, child), {
+        limit: readsAtOnce,
+        signal,
+      });
+    const scratch = new Uint8Array(smallBytes + 1);
+    for (let at = 0; at < all.length; ) {
+      // One in the background after each slice, so that others get their turn.
+      const count = this.#blockingReads
+        ? Math.max(1, Math.min(this.#patience, readsInBackground))
+        : all.length;
+      yield* inBackground(at, at + count);
+      at += count;
+      this.#patience = Math.max(0, this.#patience - count);
+      const end = clock.monotonicMs() + sliceMs;
+      while (at < all.length && this.#blockingReads && this.#patience === 0) {
+        signal?.throwIfAborted();
+        const begun = clock.monotonicMs();
+        if (begun > end) break;
+        const result = this.#getNow(all[at] as Ref, scratch); // at is inside
+        if (result === undefined) break; // large: it is the first of the next ones in the background
+        if (clock.monotonicMs() - begun > sliceMs) this.#patience = readsInBackground;
+        at++;
+        yield result;
+      }
+    }
+  }
+
+  async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    const { signal } = options;
+    this.#begin(signal);
+    const ref = refForPut(blob, options.ref);
+    try {
+      const added = await this.#writes.run(ref, signal, () => this.#writer.write(ref, blob, signal));
+      return { ref, added };
+    } catch (error) {
+      throw await this.#failure(error, signal, "writing a blob");
+    }
+  }
+
+  async putMany(
+    blobs: readonly Uint8Array[],
+    options: PutManyOptions = {},
+  ): Promise<readonly PutManyResult[]> {
+    const { signal } = options;
+    this.#begin(signal);
+    const refs = refsForPut(blobs, options.refs);
+    const results = new Array<PutManyResult>(refs.length);
+    const work = pool(
+      refs,
+      async (ref, i, child) => {
+        try {
+          results[i] = await this.put(blobs[i] as Uint8Array, { ref, signal: child }); // as long as refs
+        } catch (error) {
+          results[i] = { ref, error };
+        }
+      },
+      { limit: writesAtOnce, signal },
+    );
+    for await (const _ of work);
+    signal?.throwIfAborted();
+    return results;
+  }
+
+  async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {
+    const { signal } = options;
+    this.#begin(signal);
+    const path = this.#layout.fileOf(parseRef(ref));
+    try {
+      await (await openBlob(this.#ports.files, path, ref)).close();
+      signal?.throwIfAborted();
+      return true;
+    } catch (error) {
+      const failure = await this.#failure(error, signal, "looking for a blob");
+      if (failure instanceof BlobError && failure.code === "not-found") return false;
+      throw failure;
+    }
+  }
+
+  async delete(ref: Ref, options: CallOptions = {}): Promise<boolean> {
+    const { signal } = options;
+    this.#begin(signal);
+    parseRef(ref);
+    try {
+      return await this.#writes.run(ref, signal, async () => {
+        signal?.throwIfAborted();
+        return await this.#writer.remove(ref);
+      });
+    } catch (error) {
+      throw await this.#failure(error, signal, "deleting a blob");
+    }
+  }
+
+  listRefs(after?: Ref, options: CallOptions = {}): AsyncIterable<Ref> {
+    return refsOfPages(this.listRefPages(after, options), options.signal);
+  }
+
+  async *listRefPages(after?: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal } = options;
+    this.#begin(signal);
+    checkAfter(after);
+    const { files } = this.#ports;
+    try {
+      if (!this.#create && !(await files.isDir(this.#layout.root))) throw this.#noFolder();
+      yield* listFolders(files, this.#layout, { after, signal });
+    } catch (error) {
+      throw await this.#failure(error, signal, "listing the blobs");
+    }
+  }
+
+  /** Waits for the writes under way. Calls after it fail as "closed". */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#writes.idle();
+  }
+
+  #begin(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    if (this.#closed) throw new BlobError("closed", `the store of ${this.#layout.root} was closed`);
+  }
+
+  async #getOne(ref: Ref, signal: AbortSignal): Promise<GetManyResult> {
+    try {
+      return { ref, blob: await this.get(ref, { signal }) };
+    } catch (error) {
+      return { ref, error };
+    }
+  }
+
+  /** Undefined for a file that is not small. */
+  #getNow(ref: Ref, scratch: Uint8Array): GetManyResult | undefined {
+    try {
+      const path = this.#layout.fileOf(parseRef(ref));
+      let length: number;
+      try {
+        length = this.#ports.files.readNow(path, scratch);
+      } catch (error) {
+        if (systemCode(error) === "ENOENT" && this.#create) throw notFound(ref);
+        return undefined; // get() tells what it is
+      }
+      if (length === scratch.length) return undefined;
+      const blob = scratch.slice(0, length);
+      if (refOf(blob) !== ref) throw corrupt(ref, path);
+      return { ref, blob };
+    } catch (error) {
+      return { ref, error };
+    }
+  }
+
+  /** What the caller is told. */
+  async #failure(error: unknown, signal: AbortSignal | undefined, what: string): Promise<unknown> {
+    if (signal?.aborted) return signal.reason;
+    const missing = error instanceof BlobError && error.code === "not-found";
+    if (missing && !this.#create && !(await this.#ports.files.isDir(this.#layout.root)))
+      return this.#noFolder();
+    return fileError(error, this.#layout.root, what);
+  }
+
+  #noFolder(): BlobError {
+    return new BlobError("unavailable", `there is no folder ${this.#layout.root}: is its disk mounted?`);
+  }
+}

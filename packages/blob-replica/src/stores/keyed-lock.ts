@@ -1,0 +1,49 @@
+/** Resolves as `promise` does, or rejects with `signal.reason` itself as soon as it is aborted. For waiting for what others do: it goes on. */
+export async function waitFor(promise: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) {
+    await promise;
+    return;
+  }
+  signal.throwIfAborted();
+  let onAbort = () => {};
+  try {
+    await Promise.race([
+      promise,
+      new Promise((_resolve, reject) => {
+        onAbort = () => reject(signal.reason);
+        signal.addEventListener("abort", onAbort, { once: true });
+      }),
+    ]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** One after the other for the same key; as many as like for different ones. */
+export class KeyedLock<Key> {
+  readonly #held = new Map<Key, Promise<void>>();
+
+  async run<Result>(key: Key, signal: AbortSignal | undefined, work: () => Promise<Result>): Promise<Result> {
+    for (let held = this.#held.get(key); held !== undefined; held = this.#held.get(key)) {
+      await waitFor(held, signal);
+    }
+    let release = () => {};
+    this.#held.set(
+      key,
+      new Promise((resolve) => {
+        release = resolve;
+      }),
+    );
+    try {
+      return await work();
+    } finally {
+      this.#held.delete(key);
+      release();
+    }
+  }
+
+  /** Resolves when nothing runs. */
+  async idle(): Promise<void> {
+    while (this.#held.size > 0) await Promise.all(this.#held.values());
+  }
+}
