@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { getMany, has, streamBlob } from "../capabilities.js";
 import { BlobError, type StoreFailure } from "../errors.js";
 import { parseRef, type Ref } from "../ref.js";
-import type { CallOptions, GetManyResult } from "../store.js";
+import type { GetManyResult } from "../store.js";
 import { follow } from "./abort.js";
 import { Latencies } from "./latency.js";
 import { checkContent, noneHas, raceFor } from "./race.js";

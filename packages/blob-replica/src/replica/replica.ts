@@ -235,6 +235,7 @@ export class StoreReplica implements Replica {
         this.#writes.stop(reason),
       ]);
       await this.#calls.settled();
+      await this.#writes.stop(reason);
       await this.#asyncSide?.close();
       this.#changes.bump();
     });

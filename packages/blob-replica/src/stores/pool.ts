@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /**
  * Runs `task` for the inputs, at most `limit` at a time, and yields what they resolve with as they do. Leaving the loop, an abort and a rejected task abort the
  * signal that the others have; the generator ends only after all of them have settled. On an abort it throws `signal.reason` itself.
@@ -10,6 +12,7 @@ export async function* pool<Input, Output>(
   const { limit, signal } = options;
   signal?.throwIfAborted();
   const children = new AbortController();
+  setMaxListeners(0, children.signal); // as many listen as run
   const onAbort = () => children.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   const done: Output[] = [];
