@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -135,13 +135,15 @@ describe.skipIf(isMissing("toxiproxy"))("journals over a network that fails", { 
 
   it("appends wait out a long outage in local files, and then come in order", async () => {
     const dir = await mkdtemp(join(tmpdir(), "x-harness-spill-"));
+    const end = new AbortController();
     try {
       const proxy = await toxiproxy.proxy(gazette.endpoint, { resets: true });
       await using client = connect(proxy, { routes: noRoutes });
       const recorder = new AppendRecorder();
       const memory = 1024 * 1024;
       const [one = "", two = ""] = await newJournals(2);
-      await using service = client.appendService({ maxMemoryBytes: memory, spill: { dir } });
+      const { signal } = end;
+      const service = client.appendService({ maxMemoryBytes: memory, spill: { dir }, signal });
       await proxy.cut();
       const started: Promise<void>[] = [];
       for (let index = 0; index < 8_000; index++) {
@@ -159,7 +161,6 @@ describe.skipIf(isMissing("toxiproxy"))("journals over a network that fails", { 
         expect(service.usage.memoryBytes).toBeLessThanOrEqual(2 * memory);
       }
       expect(service.usage.spilledBytes).toBeGreaterThan(4 * memory);
-      expect(await readdir(dir)).not.toEqual([]);
       await proxy.restore();
       await Promise.all(started);
       expect(service.usage).toEqual({ memoryBytes: 0, spilledBytes: 0 });
@@ -167,7 +168,9 @@ describe.skipIf(isMissing("toxiproxy"))("journals over a network that fails", { 
         expect(recorder.violations(journal, await readByGo(gazette, journal))).toEqual([]);
         expect(recorder.count(journal, "failed")).toBe(0);
       }
+      expect(await readdir(dir)).toEqual([]);
     } finally {
+      end.abort();
       await rm(dir, { recursive: true, force: true });
     }
   });
@@ -329,7 +332,7 @@ describe.skipIf(isMissing())("journals of brokers that fail", { timeout: 240_000
     from: EtcdServer | EtcdCluster = etcd,
   ): Promise<GazetteCluster> {
     const gazette = await startGazette({ etcd: from, test, brokers: 3, leaseSeconds: 2 });
-    await gazette.createJournals(names.map((name) => ({ name, replication: 2 })));
+    await gazette.createJournals(names.map((name) => ({ name, replication: 2, refreshSeconds: 1 })));
     return gazette;
   }
 
@@ -354,7 +357,7 @@ describe.skipIf(isMissing())("journals of brokers that fail", { timeout: 240_000
   it("the leader of etcd is killed: appends are committed once, readers miss nothing, journals can be made", async (test) => {
     await using cluster = await startEtcdCluster();
     const gazette = await startGazette({ etcd: cluster, test, brokers: 3, leaseSeconds: 20 });
-    await gazette.createJournals(names.map((name) => ({ name, replication: 2 })));
+    await gazette.createJournals(names.map((name) => ({ name, replication: 2, refreshSeconds: 1 })));
     await using client = connect(gazette, { endpoints: gazette.endpoints });
     await using traffic = new Traffic({ client, journals: names });
     await using list = client.watchList({ selector: "prefix=faults/" });
@@ -436,16 +439,20 @@ describe.skipIf(isMissing())("journals of brokers that fail", { timeout: 240_000
         bytes += chunk.length;
       }
     };
+    // What was not persisted goes with the journal, so it is: that is what suspending does.
+    await expect(client.append({ journal, suspend: "SUSPEND_NOW" }, {})).rejects.toMatchObject({
+      code: "suspended",
+    });
+    await vi.waitFor(
+      async () => expect(await readdir(join(gazette.fileRoot, journal))).toHaveLength(2),
+      30_000,
+    );
+    await client.append({ journal }, {});
     await readUntil(10_009);
     const waiting = reader.read();
+    waiting.catch(() => {}); // it is awaited below
     await gazette.deleteJournals([journal]);
     await gazette.createJournal({ name: journal, ...persisted });
-    const file = await vi.waitFor(async () => {
-      const files = await readdir(join(gazette.fileRoot, journal));
-      expect(files).toHaveLength(2);
-      return files;
-    }, 30_000);
-    expect(file.every((name) => name.endsWith(".raw"))).toBe(true);
     const refused = client.append({ journal }, { content: Buffer.from("refused") });
     await expect(refused).rejects.toMatchObject({ code: "index-has-greater-offset" });
     await using service = client.appendService();
@@ -477,7 +484,17 @@ describe.skipIf(isMissing())("journals of brokers that fail", { timeout: 240_000
       await vi.waitFor(async () => {
         expect((await readToHead(client, { journal, doNotProxy: true })).direct).toBe(20_000);
       }, 30_000);
+      // Brokers take a hole for one that stays only when what is behind it is six hours old.
       const files = (await readdir(folder)).sort();
+      const longAgo = new Date(Date.now() - 7 * 3_600_000);
+      for (const file of files) await utimes(join(folder, file), longAgo, longAgo);
+      await vi.waitFor(async () => {
+        const { fragments } = await client.listAllFragments({ journal });
+        const old = fragments.filter(
+          ({ spec }) => spec.modTime > 0n && Number(spec.modTime) * 1000 <= longAgo.getTime(),
+        );
+        expect(old).toHaveLength(4);
+      }, 30_000);
       await rm(join(folder, files[1] ?? ""));
       const read = await readToHead(client, { journal, doNotProxy });
       const [first, , third, fourth] = parts as [Buffer, Buffer, Buffer, Buffer]; // four were made
@@ -488,7 +505,8 @@ describe.skipIf(isMissing())("journals of brokers that fail", { timeout: 240_000
       const strict = client.retryReader({ journal, doNotProxy, offset: 4_999n });
       expect(await strict.read()).toHaveLength(1);
       await expect(strict.read()).rejects.toMatchObject({ code: "offset-jump", from: 5_000n, to: 10_000n });
-      expect(difference((await strict.read()) ?? Buffer.alloc(0), third)).toBeUndefined();
+      const next = (await strict.read()) ?? Buffer.alloc(0);
+      expect(difference(next, third.subarray(0, next.length))).toBeUndefined();
       await strict.close();
     },
   );

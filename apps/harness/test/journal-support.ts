@@ -76,14 +76,31 @@ export async function readToHead(
   return { content: Buffer.concat(chunks), direct, jumps, retries };
 }
 
-/** A journal's bytes as the Go client has them. */
+/** A journal's bytes as the Go client has them, by a broker that runs. */
 export async function readByGo(
   gazette: GazetteCluster,
   journal: string,
   ...flags: readonly string[]
 ): Promise<Buffer> {
+  const { authKeys, tls, brokers } = gazette;
+  const { endpoint } = brokers.find(({ running }) => running) ?? gazette;
   const signal = AbortSignal.timeout(60_000);
-  return (await runGazettePeer(["read", "-journal", journal, ...flags], { gazette, signal })).stdout;
+  const options = { gazette: { endpoint, authKeys, tls }, signal };
+  return (await runGazettePeer(["read", "-journal", journal, ...flags], options)).stdout;
+}
+
+/**
+ * All bytes of a journal, as the Go client reads them. It waits for each of them: a broker that took a journal over learns of what was
+ * there before from the store, a moment later, and until then a reader that does not wait is told that it is at the end.
+ */
+export async function wholeByGo(
+  gazette: GazetteCluster,
+  client: JournalClient,
+  journal: string,
+): Promise<Buffer> {
+  const { commit } = await client.append({ journal }, { signal: AbortSignal.timeout(60_000) });
+  if (commit === undefined || commit.end === 0n) return Buffer.alloc(0);
+  return await readByGo(gazette, journal, "-block", "-end", `${commit.end}`);
 }
 
 export async function readByGazctl(gazette: GazetteCluster, journal: string): Promise<Buffer> {

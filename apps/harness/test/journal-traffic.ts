@@ -5,8 +5,8 @@ import {
   AppendService,
   type AppendServiceOptions,
   type JournalClient,
-  readByGo,
   recorded,
+  wholeByGo,
 } from "./journal-support.js";
 
 export interface TrafficOptions {
@@ -76,7 +76,7 @@ export class Traffic implements AsyncDisposable {
     this.#stopped = true;
     await this.#service.close();
     for (const journal of this.#options.journals) {
-      const truth = await readByGo(gazette, journal);
+      const truth = await wholeByGo(gazette, this.#options.client, journal);
       expect(this.recorder.violations(journal, truth)).toEqual([]);
       const followed = this.#followed.get(journal) as Followed; // of each journal
       await this.#until(() => followed.bytes >= truth.length);

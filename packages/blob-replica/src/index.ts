@@ -33,4 +33,12 @@ export type {
   PutResult,
 } from "./store.js";
 export { type DirectoryStoreOptions, directoryStore } from "./stores/directory.js";
+export { type LruCacheOptions, lruCache } from "./stores/lru.js";
 export { type MemoryStoreOptions, memoryStore } from "./stores/memory.js";
+export {
+  type CallMeasurement,
+  metered,
+  type StoreMetrics,
+  type StoreOperation,
+} from "./stores/metered.js";
+export { verifying } from "./stores/verifying.js";

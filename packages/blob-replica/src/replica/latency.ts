@@ -3,6 +3,8 @@ const failureMs = 1000;
 const forgetting = 0.99;
 const weight = 0.2;
 const samples = 64;
+/** Less than this is all the same. */
+const floorMs = 0.05;
 
 /** How long each of some stores takes to answer: the order to ask them in, and what is slow. */
 export class Latencies {
@@ -40,7 +42,8 @@ export class Latencies {
   /** The fastest first; equals in the order that they were given in. */
   order(): number[] {
     const order = [...this.#estimates.keys()];
-    return order.sort((a, b) => this.#estimates[a]! - this.#estimates[b]! || a - b);
+    const cost = (store: number) => Math.max(floorMs, this.#estimates[store]!);
+    return order.sort((a, b) => cost(a) - cost(b) || a - b);
   }
 
   /** Of the last 64 answers; 0 before the first. */

@@ -20,6 +20,7 @@ export interface WorkerOptions {
 
 interface Lane {
   readonly entries: readonly Entry[];
+  readonly attempt: AbortController;
   readonly done: Promise<void>;
 }
 
@@ -34,7 +35,7 @@ const putsInFlight = 16;
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #lanes = new Set<Lane>();
-  readonly #stop = new AbortController();
+  #stopped = false;
   #cancelTimer: (() => void) | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #successes = 0;
@@ -63,13 +64,15 @@ export class Worker {
   kick(): void {
     const { target, backlog } = this.#options;
     const lanes = target.store.putMany ? batchesInFlight : putsInFlight;
-    while (!this.#stop.signal.aborted && this.#lanes.size < lanes && backlog.size > 0) {
+    while (!this.#stopped && this.#lanes.size < lanes && backlog.size > 0) {
       const entries = this.#next();
       if (entries.length === 0) return;
       const epoch = this.#epoch;
-      const lane: Lane = { entries, done: Promise.resolve().then(() => this.#run(entries, epoch)) };
+      const attempt = new AbortController();
+      const done = Promise.resolve().then(() => this.#run(entries, attempt, epoch));
+      const lane: Lane = { entries, attempt, done };
       this.#lanes.add(lane);
-      void lane.done.then(() => {
+      void done.then(() => {
         this.#lanes.delete(lane);
         this.kick();
       });
@@ -106,12 +109,8 @@ export class Worker {
   }
 
   /** Never rejects. */
-  async #run(entries: readonly Entry[], epoch: number): Promise<void> {
-    const attempt = new AbortController();
+  async #run(entries: readonly Entry[], attempt: AbortController, epoch: number): Promise<void> {
     const { clock, attemptTimeoutMs } = this.#options.settings;
-    const onStop = () => attempt.abort(this.#stop.signal.reason);
-    this.#stop.signal.addEventListener("abort", onStop, { once: true });
-    if (this.#stop.signal.aborted) onStop();
     const cancelTimeout = clock.setTimer(attemptTimeoutMs, () => {
       const { name } = this.#options.target;
       const message = `store ${name} has not finished a write after ${attemptTimeoutMs} ms`;
@@ -124,7 +123,6 @@ export class Worker {
       for (const entry of entries) if (!outcomes.has(entry)) outcomes.set(entry, { ref: entry.ref, error });
     } finally {
       cancelTimeout();
-      this.#stop.signal.removeEventListener("abort", onStop);
     }
     this.#settle(outcomes, epoch);
   }
@@ -168,7 +166,7 @@ export class Worker {
       if (error === undefined) done.push(entry);
       else failed.push({ entry, error });
     }
-    if (this.#stop.signal.aborted) {
+    if (this.#stopped) {
       if (done.length > 0) onDone(done);
       return;
     }
@@ -217,7 +215,8 @@ export class Worker {
 
   /** Stops what is running. Resolves when nothing runs. */
   async stop(reason: unknown): Promise<void> {
-    this.#stop.abort(reason);
+    this.#stopped = true;
+    for (const { attempt } of this.#lanes) attempt.abort(reason);
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     await Promise.all([...this.#lanes].map(({ done }) => done));

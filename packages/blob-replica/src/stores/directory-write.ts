@@ -26,8 +26,8 @@ export class DirectoryWriter {
   readonly #ports: DirectoryPorts;
   readonly #create: boolean;
   readonly #syncer: DirSyncer;
-  /** One bit for each folder `aa/aabb`: it is there, and its name survives a power cut. Also without its first bits those above it do. */
-  readonly #durable = new Uint8Array(65536 / 8);
+  /** The folders, as `aa` and `aabb`, that are there and whose names survive a power cut. */
+  readonly #durable = new Set<string>();
   readonly #prefix: string;
   #files = 0;
   #prepared: Promise<void> | undefined;
@@ -58,7 +58,8 @@ export class DirectoryWriter {
       } catch (error) {
         // Somebody removed the folder, or took the temporary file for a leftover.
         if (systemCode(error) !== "ENOENT" || attempt === tries) throw error;
-        this.#forget(ref);
+        this.#durable.delete(ref.slice(0, 4));
+        this.#durable.delete(ref.slice(0, 2));
         this.#prepared = undefined;
         await this.#prepare();
       }
@@ -109,7 +110,7 @@ export class DirectoryWriter {
       file = undefined;
       await written.close();
       signal?.throwIfAborted();
-      if (!this.#isDurable(ref)) await files.makeDir(this.#layout.folderOf(ref));
+      if (!this.#durable.has(ref.slice(0, 4))) await files.makeDir(this.#layout.folderOf(ref));
       await files.rename(temporary, this.#layout.fileOf(ref));
     } catch (error) {
       await file?.close().catch(() => {});
@@ -118,23 +119,15 @@ export class DirectoryWriter {
     }
   }
 
-  /** The name of the blob, and those of the folders on the way to it when they may be new. */
+  /** The name of the blob, and those of the folders on the way to it that may be new. */
   async #syncNames(ref: Ref): Promise<void> {
     const folder = this.#layout.folderOf(ref);
-    const durable = this.#isDurable(ref);
-    await this.#syncer.sync(durable ? [folder] : [folder, dirname(folder), this.#layout.blobs]);
-    const number = Number.parseInt(ref.slice(0, 4), 16);
-    this.#durable[number >> 3] = (this.#durable[number >> 3] as number) | (1 << (number & 7)); // 13 bits
-  }
-
-  #isDurable(ref: Ref): boolean {
-    const number = Number.parseInt(ref.slice(0, 4), 16);
-    return ((this.#durable[number >> 3] as number) & (1 << (number & 7))) !== 0; // 13 bits
-  }
-
-  #forget(ref: Ref): void {
-    const number = Number.parseInt(ref.slice(0, 4), 16);
-    this.#durable[number >> 3] = (this.#durable[number >> 3] as number) & ~(1 << (number & 7)); // 13 bits
+    const [top, leaf] = [ref.slice(0, 2), ref.slice(0, 4)];
+    const dirs = [folder];
+    if (!this.#durable.has(leaf)) dirs.push(dirname(folder));
+    if (!this.#durable.has(top)) dirs.push(this.#layout.blobs);
+    await this.#syncer.sync(dirs);
+    this.#durable.add(top).add(leaf);
   }
 
   /** Before the first write: the folders, and what a dead process left. A failure is for this write only. */

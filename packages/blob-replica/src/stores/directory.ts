@@ -32,9 +32,10 @@ export interface DirectoryStoreOptions {
   readonly ports?: Partial<DirectoryPorts>;
 }
 
-/** Of a folder that is known to be slow. */
-const readsInBackground = 256;
 const sliceMs = 2;
+/** A file that is not in the page cache, on a disk that is slow: so many of the next ones are read in the background. */
+const slowMs = 5;
+const readsInBackground = 32;
 const smallBytes = 64 * 1024;
 const readsAtOnce = 16;
 const writesAtOnce = 64;
@@ -142,7 +143,7 @@ class DirectoryStore implements BlobStore {
         if (begun > end) break;
         const result = this.#getNow(all[at] as Ref, scratch); // at is inside
         if (result === undefined) break; // large: it is the first of the next ones in the background
-        if (clock.monotonicMs() - begun > sliceMs) this.#patience = readsInBackground;
+        if (clock.monotonicMs() - begun > slowMs) this.#patience = readsInBackground;
         at++;
         yield result;
       }

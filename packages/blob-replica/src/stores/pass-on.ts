@@ -1,0 +1,13 @@
+import type { BlobStore } from "../store.js";
+
+/** What a wrapper leaves to the store that it wraps; optional methods only where the store has them. */
+export function passOn(
+  store: BlobStore,
+): Pick<BlobStore, "listRefs" | "has" | "delete" | typeof Symbol.asyncDispose> {
+  return {
+    listRefs: (after, options) => store.listRefs(after, options),
+    ...(store.has && { has: store.has.bind(store) }),
+    ...(store.delete && { delete: store.delete.bind(store) }),
+    ...(store[Symbol.asyncDispose] && { [Symbol.asyncDispose]: store[Symbol.asyncDispose].bind(store) }),
+  };
+}
