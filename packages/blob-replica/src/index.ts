@@ -32,7 +32,10 @@ export type {
   PutOptions,
   PutResult,
 } from "./store.js";
+export { aesGcm, type EncryptionKey, type KeyProvider } from "./stores/aes-gcm.js";
+export { type BlobCodec, brotli, type CompressionOptions, chain, gzip } from "./stores/codecs.js";
 export { type DirectoryStoreOptions, directoryStore } from "./stores/directory.js";
+export { directoryRefMap } from "./stores/directory-ref-map.js";
 export { type LruCacheOptions, lruCache } from "./stores/lru.js";
 export { type MemoryStoreOptions, memoryStore } from "./stores/memory.js";
 export {
@@ -41,4 +44,6 @@ export {
   type StoreMetrics,
   type StoreOperation,
 } from "./stores/metered.js";
+export { memoryRefMap, type RefMap } from "./stores/ref-map.js";
+export { type RebuildOptions, rebuildRefMap, type TransformOptions, transform } from "./stores/transform.js";
 export { verifying } from "./stores/verifying.js";

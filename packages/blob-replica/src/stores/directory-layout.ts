@@ -10,9 +10,10 @@ export class DirectoryLayout {
   /** For files that are being written. In the same file system, and out of the way of listings. */
   readonly temporary: string;
 
-  constructor(root: string) {
+  /** `folder`: what the tree of files is called. */
+  constructor(root: string, folder = "blobs") {
     this.root = root;
-    this.blobs = join(root, "blobs");
+    this.blobs = join(root, folder);
     this.temporary = join(root, "tmp");
   }
 

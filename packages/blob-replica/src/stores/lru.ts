@@ -43,8 +43,10 @@ class LruCache implements BlobStore {
     const inner = passOn(store);
     if (inner.has) {
       const has = inner.has;
-      this.has = async (ref, options) =>
-        this.#kept.has(ref) ? (options?.signal?.throwIfAborted(), true) : has(ref, options);
+      this.has = async (ref, options) => {
+        options?.signal?.throwIfAborted();
+        return this.#kept.has(ref) || (await has(ref, options));
+      };
     }
     if (inner.delete) {
       const remove = inner.delete;
@@ -57,8 +59,8 @@ class LruCache implements BlobStore {
         }
       };
     }
-    if (inner[Symbol.asyncDispose]) {
-      const dispose = inner[Symbol.asyncDispose];
+    const dispose = inner[Symbol.asyncDispose];
+    if (dispose) {
       this[Symbol.asyncDispose] = async () => {
         this.#kept.clear();
         this.#bytes = 0;

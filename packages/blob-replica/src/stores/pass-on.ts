@@ -4,10 +4,11 @@ import type { BlobStore } from "../store.js";
 export function passOn(
   store: BlobStore,
 ): Pick<BlobStore, "listRefs" | "has" | "delete" | typeof Symbol.asyncDispose> {
+  const dispose = store[Symbol.asyncDispose];
   return {
     listRefs: (after, options) => store.listRefs(after, options),
     ...(store.has && { has: store.has.bind(store) }),
     ...(store.delete && { delete: store.delete.bind(store) }),
-    ...(store[Symbol.asyncDispose] && { [Symbol.asyncDispose]: store[Symbol.asyncDispose].bind(store) }),
+    ...(dispose && { [Symbol.asyncDispose]: dispose.bind(store) }),
   };
 }
