@@ -32,7 +32,6 @@ describe("README", () => {
   });
 
   it("names everything that the package exports", () => {
-    const exported = new Map<string, unknown>(Object.entries(journalClient));
     for (const name of [...Object.keys(journalClient), ...Object.keys(messages)]) {
       expect(readme).toMatch(new RegExp(`\`[^\`\n]*\\b${name}\\b`));
     }
