@@ -16,6 +16,7 @@ import {
   startEtcd,
   startGazette,
 } from "../src/servers/index.js";
+import { expectKnownFailures } from "./journal-known-failures.js";
 import {
   bearerAuth,
   connect,
@@ -29,6 +30,8 @@ import {
 const authKeys = "c2VjcmV0LXRoYXQtc2lnbnM=,b3RoZXItc2VjcmV0";
 const UNAVAILABLE = 14;
 const bytes = (text: string): Buffer => Buffer.from(text);
+
+expectKnownFailures();
 
 describe.skipIf(isMissing())("the way to real brokers", { timeout: 120_000 }, () => {
   let etcd: EtcdServer;

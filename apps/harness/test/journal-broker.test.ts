@@ -13,6 +13,7 @@ import {
   startEtcd,
   startGazette,
 } from "../src/servers/index.js";
+import { expectKnownFailures } from "./journal-known-failures.js";
 import {
   type AppendRequest,
   connect,
@@ -32,6 +33,8 @@ import {
 
 const names = ({ journals }: ListResponse): string[] => journals.map(({ spec }) => spec.name);
 const bytes = (text: string): Buffer => Buffer.from(text);
+
+expectKnownFailures();
 
 describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, () => {
   let etcd: EtcdServer;

@@ -21,6 +21,7 @@ import {
   type VersitygwServer,
   versitygwBuild,
 } from "../src/servers/index.js";
+import { expectKnownFailures } from "./journal-known-failures.js";
 import {
   connect,
   isMissing,
@@ -38,6 +39,8 @@ const sizes = [0, 1, KIB64 - 1, KIB64, KIB64 + 1, 3_000_001];
 /** Half of it compresses. */
 const mixed = (size: number): Buffer =>
   Buffer.concat([randomBytes(size >> 1), Buffer.alloc(size - (size >> 1), "compressible ")]);
+
+expectKnownFailures();
 
 describe.skipIf(isMissing())(
   "journals between this client, the Go client and gazctl",

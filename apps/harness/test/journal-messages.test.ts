@@ -29,6 +29,7 @@ import {
   startEtcd,
   startGazette,
 } from "../src/servers/index.js";
+import { expectKnownFailures } from "./journal-known-failures.js";
 import {
   type AppendService,
   connect,
@@ -75,6 +76,8 @@ const kinds: Record<string, { readonly contentType: string; readonly framing: Fr
 };
 const framings = Object.values(kinds).map(({ framing }) => framing);
 const type: MessageType<Text> = jsonMessages<Text>("uuid");
+
+expectKnownFailures();
 
 describe.skipIf(isMissing())("messages between this client and the Go client", { timeout: 120_000 }, () => {
   let etcd: EtcdServer;

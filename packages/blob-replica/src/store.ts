@@ -27,6 +27,13 @@ export type PutManyResult =
   | (PutResult & { readonly error?: undefined })
   | { readonly ref: Ref; readonly error: unknown; readonly added?: undefined };
 
+/** What a store has below a prefix: see `prefixDigests`. */
+export interface PrefixDigest {
+  readonly count: number;
+  /** 32 bytes. */
+  readonly digest: Uint8Array;
+}
+
 /**
  * Blobs of 0 bytes and more by the SHA-256 of their content. Three methods make a store; the others are there when a store is better at them than the
  * functions of the same name, which work with every store.
@@ -59,5 +66,12 @@ export interface BlobStore {
   delete?(ref: Ref, options?: CallOptions): Promise<boolean>;
   /** The content in pieces, for blobs that are large. @throws BlobError as `get`, also in the middle */
   stream?(ref: Ref, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /**
+   * Of each prefix (0 to 64 lower-case hex digits), in their order: how many refs begin with it, and their digest, so that `sync` lists what differs only. For
+   * stores that others list over a network. Of up to 256 refs the digest is the SHA-256 of a byte 0 and the refs, 32 bytes each, in their order; of more it is that
+   * of a byte 1 and, for each of the 16 prefixes that are a digit longer, count (8 bytes, big endian) and digest. The function of the same name computes it
+   * for every store.
+   */
+  prefixDigests?(prefixes: readonly string[], options?: CallOptions): Promise<readonly PrefixDigest[]>;
   [Symbol.asyncDispose]?(): Promise<void>;
 }

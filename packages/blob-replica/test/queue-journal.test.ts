@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseRef, type Ref, refOf } from "../src/index.js";
-import { ReplicaQueue, type QueueOptions } from "../src/replica/queue/queue.js";
+import { type QueueOptions, ReplicaQueue } from "../src/replica/queue/queue.js";
 import { decodeRecord, encodeRecord, type QueueRecord } from "../src/replica/queue/record.js";
 import { blobOf, FakeClock, FakeFiles, settle } from "./replica-fakes.js";
 
@@ -63,15 +63,26 @@ describe("the queue on disk", () => {
     await push(queue, 4);
     take(queue, 0, 2);
     await push(queue, 5);
-    const before = queue.stores.map(({ backlog }) => [...backlog.entries()].map(({ seq, ref, bytes, wallMs }) => ({ seq, ref, bytes, wallMs })));
+    const before = queue.stores.map(({ backlog }) =>
+      [...backlog.entries()].map(({ seq, ref, bytes, wallMs }) => ({ seq, ref, bytes, wallMs })),
+    );
     files.kill();
     const after = await open(files);
-    expect(waiting(after)).toEqual([[3, 4, 5], [1, 2, 3, 4, 5]]);
-    expect(after.stores.map(({ backlog }) => [...backlog.entries()].map(({ seq, ref, bytes, wallMs }) => ({ seq, ref, bytes, wallMs })))).toEqual(before);
+    expect(waiting(after)).toEqual([
+      [3, 4, 5],
+      [1, 2, 3, 4, 5],
+    ]);
+    expect(
+      after.stores.map(({ backlog }) =>
+        [...backlog.entries()].map(({ seq, ref, bytes, wallMs }) => ({ seq, ref, bytes, wallMs })),
+      ),
+    ).toEqual(before);
     expect(after.stores[1]!.backlog.oldest()?.wallMs).toBe(before[1]![0]!.wallMs);
   });
 
-  it("recovers exactly the records that are whole, wherever its file is torn", async () => {
+  it("recovers exactly the records that are whole, wherever its file is torn", {
+    timeout: 30_000,
+  }, async () => {
     const files = new FakeFiles();
     const queue = await open(files);
     const empty = onlyFile(files)[1].length;
@@ -88,7 +99,10 @@ describe("the queue on disk", () => {
       // And it goes on from there: what is acknowledged now is not hidden by what was torn.
       await push(after, 100);
       torn.kill();
-      expect(waiting(await open(torn))).toEqual([[...expected, 100], [...expected, 100]]);
+      expect(waiting(await open(torn))).toEqual([
+        [...expected, 100],
+        [...expected, 100],
+      ]);
     }
   });
 
@@ -114,12 +128,15 @@ describe("the queue on disk", () => {
       const damaged = bytes.slice();
       damaged[empty + at]! ^= 1;
       const after = await open(FakeFiles.from(new Map([[path, damaged]])));
-      expect(waiting(after)).toEqual([[1, 3], [1, 3]]);
+      expect(waiting(after)).toEqual([
+        [1, 3],
+        [1, 3],
+      ]);
       expect(after.stores.map(({ dropped, synced }) => dropped - synced)).toEqual([1, 1]);
     }
   });
 
-  it("acknowledges only what a power cut cannot take", async () => {
+  it("acknowledges only what a power cut cannot take", { timeout: 30_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.integer({ min: 1, max: 4 }), fc.boolean()), { maxLength: 12 }),
@@ -175,11 +192,14 @@ describe("the queue on disk", () => {
     await push(queue, 0);
     const poison = queue.stores.map(({ backlog }) => backlog.take({ entries: 1, bytes: 1e9 }, 0)[0]!);
     let most = 0;
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 100; round++) {
       await push(queue, ...Array.from({ length: 200 }, (_, i) => 1 + round * 200 + i));
       take(queue, 0, 200);
       take(queue, 1, 200);
-      most = Math.max(most, [...files.contents()].reduce((sum, [, bytes]) => sum + bytes.length, 0));
+      most = Math.max(
+        most,
+        [...files.contents()].reduce((sum, [, bytes]) => sum + bytes.length, 0),
+      );
     }
     expect(most).toBeLessThan(3 * 1024 * 1024);
     expect(files.appended).toBeGreaterThan(2 * most);
@@ -189,19 +209,25 @@ describe("the queue on disk", () => {
     expect(poison.map(({ bytes }) => bytes)).toEqual([0, 0]);
   });
 
-  it.each(["append", "sync"] as const)("acknowledges nothing that an %s failed on, and goes on in a new file", async (operation) => {
-    const files = new FakeFiles();
-    const queue = await open(files);
-    await push(queue, 1);
-    files.faults.set(operation, Object.assign(new Error("no room"), { code: "ENOSPC" }));
-    await expect(push(queue, 2)).rejects.toMatchObject({ code: "full", message: expect.stringContaining("/queue") });
-    await expect(push(queue, 3)).rejects.toMatchObject({ code: "full" });
-    expect(waiting(queue)[0]).toEqual([1]);
-    files.faults.clear();
-    await push(queue, 4);
-    files.kill();
-    expect(waiting(await open(files))[0]).toEqual([1, 4]);
-  });
+  it.each(["append", "sync"] as const)(
+    "acknowledges nothing that an %s failed on, and goes on in a new file",
+    async (operation) => {
+      const files = new FakeFiles();
+      const queue = await open(files);
+      await push(queue, 1);
+      files.faults.set(operation, Object.assign(new Error("no room"), { code: "ENOSPC" }));
+      await expect(push(queue, 2)).rejects.toMatchObject({
+        code: "full",
+        message: expect.stringContaining("/queue"),
+      });
+      await expect(push(queue, 3)).rejects.toMatchObject({ code: "full" });
+      expect(waiting(queue)[0]).toEqual([1]);
+      files.faults.clear();
+      await push(queue, 4);
+      files.kill();
+      expect(waiting(await open(files))[0]).toEqual([1, 4]);
+    },
+  );
 
   it.each([
     ["EACCES", "refused"],
@@ -245,14 +271,23 @@ describe("the queue on disk", () => {
     const options = { maxQueued: 2, whenFull: "drop-to-resync" as const };
     const queue = await open(files, options);
     for (let n = 1; n <= 5; n++) await push(queue, n);
-    expect(waiting(queue)).toEqual([[1, 2], [1, 2]]);
+    expect(waiting(queue)).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
     files.kill();
     const after = await open(files, options);
-    expect(after.stores.map(({ dropped, synced }) => [dropped, synced])).toEqual([[3, 0], [3, 0]]);
+    expect(after.stores.map(({ dropped, synced }) => [dropped, synced])).toEqual([
+      [3, 0],
+      [3, 0],
+    ]);
     await after.markSynced(0, 2);
     files.kill();
     const again = await open(files, options);
-    expect(again.stores.map(({ dropped, synced }) => [dropped, synced])).toEqual([[3, 2], [3, 0]]);
+    expect(again.stores.map(({ dropped, synced }) => [dropped, synced])).toEqual([
+      [3, 2],
+      [3, 0],
+    ]);
   });
 
   it("forgets a blob that was deleted, durably, and one that is nowhere, with a word", async () => {
@@ -264,7 +299,10 @@ describe("the queue on disk", () => {
     await push(queue, 4);
     files.kill();
     const after = await open(files);
-    expect(waiting(after)).toEqual([[1, 4], [1, 3, 4]]);
+    expect(waiting(after)).toEqual([
+      [1, 4],
+      [1, 3, 4],
+    ]);
     expect(after.stores.map(({ dropped }) => dropped)).toEqual([1, 0]);
   });
 
@@ -302,9 +340,19 @@ describe("a record", () => {
   const number = fc.integer({ min: 0, max: 2 ** 48 - 1 });
   const mask = fc.integer({ min: 0, max: 2 ** 24 - 1 });
   const store = fc.integer({ min: 0, max: 23 });
-  const ref = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => parseRef(Buffer.from(bytes).toString("hex")));
+  const ref = fc
+    .uint8Array({ minLength: 32, maxLength: 32 })
+    .map((bytes) => parseRef(Buffer.from(bytes).toString("hex")));
   const record: fc.Arbitrary<QueueRecord> = fc.oneof(
-    fc.record({ kind: fc.constant("queued" as const), seq: number, ref, bytes: number, wallMs: number, stores: mask, dropped: mask }),
+    fc.record({
+      kind: fc.constant("queued" as const),
+      seq: number,
+      ref,
+      bytes: number,
+      wallMs: number,
+      stores: mask,
+      dropped: mask,
+    }),
     fc.record({ kind: fc.constant("done" as const), store, seq: number, count: number }),
     fc.record({ kind: fc.constant("lost" as const), store, seq: number }),
     fc.record({ kind: fc.constant("forgotten" as const), ref }),

@@ -1,5 +1,5 @@
-import { BlobError, type BlobStore, memoryStore, type QueueFiles, type Ref, refOf } from "../src/index.js";
 import type { Clock, Random } from "../src/clock.js";
+import { BlobError, type BlobStore, memoryStore, type QueueFiles, type Ref, refOf } from "../src/index.js";
 
 /** Lets all that is ready run: whatever waits for nothing but promises is done after it. */
 export async function settle(): Promise<void> {
@@ -85,7 +85,11 @@ export class FaultyStore implements BlobStore {
           for (const [i, blob] of blobs.entries()) {
             const ref = refs![i]!;
             const fault = this.#fault("put", ref);
-            results.push(fault === undefined ? await this.inner.put(blob, { ref, ...(frozen && { frozen }) }) : { ref, error: fault });
+            results.push(
+              fault === undefined
+                ? await this.inner.put(blob, { ref, ...(frozen && { frozen }) })
+                : { ref, error: fault },
+            );
           }
           return results;
         });
@@ -93,7 +97,8 @@ export class FaultyStore implements BlobStore {
   }
 
   down(error: unknown = new BlobError("unavailable", "it is down")): void {
-    for (const operation of ["get", "put", "list", "delete", "has"] as const) this.faults.set(operation, error);
+    for (const operation of ["get", "put", "list", "delete", "has"] as const)
+      this.faults.set(operation, error);
   }
 
   up(): void {
@@ -114,7 +119,12 @@ export class FaultyStore implements BlobStore {
     return typeof fault === "function" ? fault(ref) : fault;
   }
 
-  async #enter<T>(operation: Operation, ref: Ref | undefined, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async #enter<T>(
+    operation: Operation,
+    ref: Ref | undefined,
+    signal: AbortSignal | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
     this.calls[operation]++;
     this.running++;
     this.mostRunning = Math.max(this.mostRunning, this.running);
@@ -144,10 +154,18 @@ export class FaultyStore implements BlobStore {
   }
 
   get(ref: Ref, options: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array> {
-    return this.#enter("get", ref, options.signal, async () => this.lies.get(ref)?.slice() ?? (await this.inner.get(ref)));
+    return this.#enter(
+      "get",
+      ref,
+      options.signal,
+      async () => this.lies.get(ref)?.slice() ?? (await this.inner.get(ref)),
+    );
   }
 
-  put(blob: Uint8Array, options: { readonly signal?: AbortSignal; readonly ref?: Ref; readonly frozen?: boolean } = {}) {
+  put(
+    blob: Uint8Array,
+    options: { readonly signal?: AbortSignal; readonly ref?: Ref; readonly frozen?: boolean } = {},
+  ) {
     return this.#enter("put", options.ref, options.signal, async () => {
       const fault = this.#fault("put", options.ref);
       if (fault !== undefined) throw fault;
@@ -158,7 +176,10 @@ export class FaultyStore implements BlobStore {
     });
   }
 
-  async *listRefs(after?: Ref, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Ref, void, undefined> {
+  async *listRefs(
+    after?: Ref,
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<Ref, void, undefined> {
     await this.#enter("list", undefined, options.signal, async () => {});
     yield* this.inner.listRefs(after, options);
   }
@@ -261,7 +282,9 @@ export class FakeFiles implements QueueFiles {
 
   async list(dir: string): Promise<string[]> {
     this.#check(this.#life, "list");
-    return [...this.#names.keys()].filter((path) => path.startsWith(`${dir}/`)).map((path) => path.slice(dir.length + 1));
+    return [...this.#names.keys()]
+      .filter((path) => path.startsWith(`${dir}/`))
+      .map((path) => path.slice(dir.length + 1));
   }
 
   async syncDir(): Promise<void> {

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { BlobError, type BlobStore, createReplica, type GetManyResult, memoryStore, refOf, type ReplicaEvent, type Ref } from "../src/index.js";
+import {
+  BlobError,
+  type BlobStore,
+  createReplica,
+  type GetManyResult,
+  memoryStore,
+  type Ref,
+  type ReplicaEvent,
+  refOf,
+} from "../src/index.js";
 import { absent, blobOf, FakeClock, FaultyStore, noChance, settle } from "./replica-fakes.js";
 
 const blob = blobOf("a blob");
@@ -37,7 +46,10 @@ describe("getting from a replica", () => {
     stores[0]!.down();
     stores[1]!.down();
     expect(await replica.get(ref)).toEqual(blob);
-    expect(events.map(({ event, store }) => [event, store])).toEqual([["sync-failed", "s0"], ["sync-failed", "s1"]]);
+    expect(events.map(({ event, store }) => [event, store])).toEqual([
+      ["sync-failed", "s0"],
+      ["sync-failed", "s1"],
+    ]);
     expect(replica.state().sync.map(({ failures }) => failures)).toEqual([1, 1, 0]);
     expect(replica.state().sync[0]!.lastError).toMatchObject({ code: "unavailable" });
   });
@@ -46,7 +58,9 @@ describe("getting from a replica", () => {
     const { replica, stores, clock } = await replicaOf(2, { hedgeAfterMs: 50 });
     stores[0]!.hanging.add("get");
     let got: Uint8Array | undefined;
-    void replica.get(ref).then((value) => { got = value; });
+    void replica.get(ref).then((value) => {
+      got = value;
+    });
     await clock.advance(49);
     expect([got, stores[1]!.calls.get]).toEqual([undefined, 0]);
     await clock.advance(1);
@@ -66,7 +80,7 @@ describe("getting from a replica", () => {
     expect(await getting).toEqual(blob);
   });
 
-  it("goes back to a store that was slow or failed, after a while", async () => {
+  it("goes back to a store that was slow or failed, after a while", { timeout: 30_000 }, async () => {
     const { replica, stores } = await replicaOf(2);
     stores[0]!.down();
     await replica.get(ref);
@@ -80,7 +94,10 @@ describe("getting from a replica", () => {
     const { replica, stores } = await replicaOf(2);
     await expect(replica.get(absent)).rejects.toMatchObject({
       code: "not-found",
-      failures: [{ store: "s0", error: { code: "not-found" } }, { store: "s1", error: { code: "not-found" } }],
+      failures: [
+        { store: "s0", error: { code: "not-found" } },
+        { store: "s1", error: { code: "not-found" } },
+      ],
     });
     const cause = new Error("cable");
     stores[1]!.down(cause);
@@ -115,7 +132,10 @@ describe("getting from a replica", () => {
     expect(await replica.get(ref)).toEqual(blob);
     await clock.advance(1000);
     expect(await stores[0]!.get(ref)).toEqual(blob);
-    expect(events.map(({ event, store }) => [event, store])).toEqual([["corrupt", "s0"], ["repaired", "s0"]]);
+    expect(events.map(({ event, store }) => [event, store])).toEqual([
+      ["corrupt", "s0"],
+      ["repaired", "s0"],
+    ]);
     expect(replica.state().sync[0]).toMatchObject({ repairs: 1, repairBacklog: 0 });
   });
 
@@ -132,7 +152,10 @@ describe("getting from a replica", () => {
     for (const store of stores) store.lies.set(ref, damagedBlob);
     await expect(replica.get(ref)).rejects.toMatchObject({
       code: "all-failed",
-      failures: [{ store: "s0", error: { code: "corrupt" } }, { store: "s1", error: { code: "corrupt" } }],
+      failures: [
+        { store: "s0", error: { code: "corrupt" } },
+        { store: "s1", error: { code: "corrupt" } },
+      ],
     });
     await clock.advance(1000);
     expect(replica.state().sync.map(({ repairBacklog }) => repairBacklog)).toEqual([0, 0]);
@@ -154,7 +177,9 @@ describe("getting from a replica", () => {
     await expect(replica.get(ref)).rejects.toMatchObject({ code: "closed" });
   });
 
-  it("gives no wrong byte of ten thousand reads with 1 % of one store's blobs flipped, and heals them all", { timeout: 60_000 }, async () => {
+  it("gives no wrong byte of ten thousand reads with 1 % of one store's blobs flipped, and heals them all", {
+    timeout: 60_000,
+  }, async () => {
     const { replica, stores, clock } = await replicaOf(3);
     const refs: Ref[] = [];
     for (let i = 0; i < 1000; i++) refs.push((await replica.put(blobOf(`content ${i}`))).ref);
@@ -192,7 +217,9 @@ describe("getting many from a replica", () => {
     await stores[1]!.inner.delete!(refs[1]!);
     const got = await collect(replica.getMany!([...refs, refs[1]!, absent, "no ref" as Ref, refs[0]!]));
     expect(got.size).toBe(32);
-    refs.forEach((each, i) => { expect(got.get(each)).toEqual(i < 2 ? [`b${i}`, `b${i}`] : [`b${i}`]); });
+    refs.forEach((each, i) => {
+      expect(got.get(each)).toEqual(i < 2 ? [`b${i}`, `b${i}`] : [`b${i}`]);
+    });
     expect(got.get(absent)).toEqual(["not-found"]);
     expect(got.get("no ref" as Ref)).toEqual(["invalid-ref"]);
     await clock.advance(1000);
@@ -204,8 +231,12 @@ describe("getting many from a replica", () => {
   it("tells each store's cause of what no store gave, and ends with the reason of an abort", async () => {
     const { replica, stores } = await replicaOf(2);
     for (const store of stores) store.down();
-    for await (const { error } of replica.getMany!([ref])) expect(error).toMatchObject({ code: "all-failed", failures: [{}, {}] });
-    for (const store of stores) { store.up(); store.hanging.add("get"); }
+    for await (const { error } of replica.getMany!([ref]))
+      expect(error).toMatchObject({ code: "all-failed", failures: [{}, {}] });
+    for (const store of stores) {
+      store.up();
+      store.hanging.add("get");
+    }
     const controller = new AbortController();
     const getting = collect(replica.getMany!([ref], { signal: controller.signal }));
     await settle();
@@ -238,7 +269,10 @@ describe("streaming from a replica", () => {
 
   async function read(stores: readonly BlobStore[]) {
     const events: ReplicaEvent[] = [];
-    const replica = await createReplica({ sync: stores.map((store, i) => ({ name: `s${i}`, store })), onEvent: (event) => events.push(event) });
+    const replica = await createReplica({
+      sync: stores.map((store, i) => ({ name: `s${i}`, store })),
+      onEvent: (event) => events.push(event),
+    });
     const pieces: Uint8Array[] = [];
     let error: unknown;
     try {
@@ -255,9 +289,13 @@ describe("streaming from a replica", () => {
     expect((await read([streaming(content, 64)])).bytes).toEqual(content);
   });
 
-  it("goes on from another store where one was cut off", async () => {
+  it("goes on from another store where one was cut off", { timeout: 30_000 }, async () => {
     for (const failAt of [0, 1, 64, 500, 999]) {
-      const { bytes, error } = await read([streaming(content, 64, failAt), streaming(content, 77, 300), streaming(content, 50)]);
+      const { bytes, error } = await read([
+        streaming(content, 64, failAt),
+        streaming(content, 77, 300),
+        streaming(content, 50),
+      ]);
       expect(error).toBeUndefined();
       expect(bytes).toEqual(content);
     }
@@ -267,12 +305,18 @@ describe("streaming from a replica", () => {
     const damaged = content.slice();
     damaged[10]! ^= 1;
     const alone = await read([streaming(damaged, 64)]);
-    expect(alone.error).toMatchObject({ code: "all-failed", failures: [{ store: "s0", error: { code: "corrupt" } }] });
+    expect(alone.error).toMatchObject({
+      code: "all-failed",
+      failures: [{ store: "s0", error: { code: "corrupt" } }],
+    });
     expect(alone.bytes.length).toBeLessThan(content.length);
     const { bytes, error, events } = await read([streaming(damaged, 64), streaming(content, 64)]);
     expect(error).toMatchObject({ code: "corrupt", failures: [{ store: "s0" }] });
     expect(bytes.length).toBeLessThan(content.length);
     expect(events.filter(({ event }) => event === "corrupt").map(({ store }) => store)).toEqual(["s0"]);
-    expect(events.some(({ event, store }) => event === "repaired" && store === "s0") || events.some(({ event }) => event === "repair-failed")).toBe(true);
+    expect(
+      events.some(({ event, store }) => event === "repaired" && store === "s0") ||
+        events.some(({ event }) => event === "repair-failed"),
+    ).toBe(true);
   });
 });

@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BlobError, type BlobStore, createReplica, memoryStore, type Ref, refFromBytes, refToBytes } from "../src/index.js";
+import {
+  BlobError,
+  type BlobStore,
+  createReplica,
+  memoryStore,
+  type Ref,
+  refFromBytes,
+  refToBytes,
+} from "../src/index.js";
 import { blobOf, FaultyStore, settle } from "./replica-fakes.js";
 
 /** A store that lists exactly these, in pages of these sizes. */
@@ -45,15 +53,22 @@ const anyRef = fc
     return refFromBytes(bytes);
   });
 const sortedRefs = fc.uniqueArray(anyRef, { maxLength: 120 }).map((refs) => refs.sort());
-const pageSizes = fc.option(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 4 }), { nil: undefined });
+const pageSizes = fc.option(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 4 }), {
+  nil: undefined,
+});
 
 /** The i-th of many refs that are all different. */
 function numbered(i: number): Ref {
-  return refFromBytes(Uint8Array.from({ length: 32 }, (_, at) => (at < 4 ? (i >>> (24 - 8 * at)) & 255 : (i * (at + 1)) & 255)));
+  const bytes = Buffer.alloc(32);
+  bytes.writeUInt32BE(i);
+  for (let at = 4; at < 32; at += 4) bytes.writeUInt32BE(Math.imul(i + at, 0x9e3779b1) >>> 0, at);
+  return refFromBytes(bytes);
 }
 
 describe("listing a replica", () => {
-  it("gives the ordered union of its stores, each ref once, whatever they have in common", async () => {
+  it("gives the ordered union of its stores, each ref once, whatever they have in common", {
+    timeout: 30_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(sortedRefs, pageSizes), { minLength: 1, maxLength: 4 }),
@@ -61,26 +76,28 @@ describe("listing a replica", () => {
         async (stores, after) => {
           const replica = await replicaOf(stores.map(([refs, sizes]) => listing(refs, sizes)));
           const union = [...new Set(stores.flatMap(([refs]) => refs))].sort();
-          expect(await all(replica.listRefs(after))).toEqual(union.filter((ref) => after === undefined || ref > after));
+          expect(await all(replica.listRefs(after))).toEqual(
+            union.filter((ref) => after === undefined || ref > after),
+          );
         },
       ),
       { numRuns: 300 },
     );
   });
 
-  it.each([
-    ["the same in all", (i: number) => [i % 1 === 0, true, true]],
+  it.each<[string, (i: number) => boolean[]]>([
+    ["the same in all", () => [true, true, true]],
     ["one in a thousand is missing somewhere", (i: number) => [i % 1009 !== 0, i % 997 !== 0, i % 991 !== 0]],
     ["disjoint", (i: number) => [i % 3 === 0, i % 3 === 1, i % 3 === 2]],
-    ["one after the other", (i: number) => [i < 3000, i >= 3000 && i < 6000, i >= 6000]],
+    ["one after the other", (i: number) => [i < 2000, i >= 2000 && i < 4000, i >= 4000]],
     ["two are empty", () => [true, false, false]],
     ["all are empty", () => [false, false, false]],
-  ])("goes over thousands of refs: %s", async (_, where) => {
-    const refs = Array.from({ length: 9000 }, (_, i) => numbered(i)).sort();
+  ])("goes over thousands of refs: %s", { timeout: 30_000 }, async (_, where) => {
+    const refs = Array.from({ length: 6000 }, (_, i) => numbered(i)).sort();
     const stores = [0, 1, 2].map((store) => refs.filter((_, i) => where(i)[store]));
     const replica = await replicaOf(stores.map((list, i) => listing(list, [[700, 3000, 1][i] ?? 1])));
     const expected = refs.filter((_, i) => where(i).includes(true));
-    expect(await all(replica.listRefs())).toEqual(expected);
+    expect((await all(replica.listRefs())).join("")).toBe(expected.join(""));
     const pages: Uint8Array[] = [];
     for await (const page of replica.listRefPages!()) {
       expect(page.length).toBeGreaterThan(0);
@@ -107,14 +124,30 @@ describe("listing a replica", () => {
   });
 
   it("names a store that begins before the ref to start after", async () => {
-    const liar: BlobStore = { ...listing([]), listRefPages: async function* () { yield refToBytes(numbered(1)); } };
+    const liar: BlobStore = {
+      ...listing([]),
+      listRefPages: async function* () {
+        yield refToBytes(numbered(1));
+      },
+    };
     const replica = await replicaOf([listing([]), liar]);
-    await expect(all(replica.listRefs(numbered(1)))).rejects.toMatchObject({ code: "unordered", store: "store1" });
-    await expect(all(replica.listRefs(numbered(2)))).rejects.toMatchObject({ code: "unordered", store: "store1" });
+    await expect(all(replica.listRefs(numbered(1)))).rejects.toMatchObject({
+      code: "unordered",
+      store: "store1",
+    });
+    await expect(all(replica.listRefs(numbered(2)))).rejects.toMatchObject({
+      code: "unordered",
+      store: "store1",
+    });
   });
 
   it("names a store whose page is not made of whole refs", async () => {
-    const liar: BlobStore = { ...listing([]), listRefPages: async function* () { yield new Uint8Array(33); } };
+    const liar: BlobStore = {
+      ...listing([]),
+      listRefPages: async function* () {
+        yield new Uint8Array(33);
+      },
+    };
     const replica = await replicaOf([listing([]), liar]);
     await expect(all(replica.listRefs())).rejects.toMatchObject({ code: "bad-data", store: "store1" });
   });
@@ -139,7 +172,9 @@ describe("listing a replica", () => {
     controller.abort(reason);
     await expect(reading).rejects.toBe(reason);
     expect(hung.running).toBe(0);
-    await expect(all(replica.listRefs(undefined, { signal: AbortSignal.abort(reason) }))).rejects.toBe(reason);
+    await expect(all(replica.listRefs(undefined, { signal: AbortSignal.abort(reason) }))).rejects.toBe(
+      reason,
+    );
   });
 
   it("closes the listings of its stores when the caller leaves", async () => {

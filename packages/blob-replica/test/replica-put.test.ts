@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { BlobError, type BlobStore, createReplica, memoryStore, type Ref, refOf, type ReplicaEvent } from "../src/index.js";
+import {
+  BlobError,
+  type BlobStore,
+  createReplica,
+  memoryStore,
+  type Ref,
+  type ReplicaEvent,
+  refOf,
+} from "../src/index.js";
 import { blobOf, FakeClock, FaultyStore, noChance, settle } from "./replica-fakes.js";
 
 function named(...stores: BlobStore[]) {
@@ -27,7 +35,11 @@ describe("putting into a replica", () => {
   });
 
   it("hashes once and gives every store the same frozen copy, so that the caller may reuse his bytes", async () => {
-    const seen: { readonly bytes: Uint8Array; readonly ref: Ref | undefined; readonly frozen: boolean | undefined }[] = [];
+    const seen: {
+      readonly bytes: Uint8Array;
+      readonly ref: Ref | undefined;
+      readonly frozen: boolean | undefined;
+    }[] = [];
     const recording = (): BlobStore => ({
       ...memoryStore(),
       get: () => Promise.reject(new BlobError("not-found", "no")),
@@ -38,7 +50,11 @@ describe("putting into a replica", () => {
         return { ref: options!.ref!, added: true };
       },
     });
-    const replica = await createReplica({ sync: named(recording(), recording()), async: [{ name: "later", store: recording() }], queue: { memory: true } });
+    const replica = await createReplica({
+      sync: named(recording(), recording()),
+      async: [{ name: "later", store: recording() }],
+      queue: { memory: true },
+    });
     const mine = blobOf("mine");
     const putting = replica.put(mine);
     mine.fill(0);
@@ -84,16 +100,26 @@ describe("putting into a replica", () => {
   it("holds each store's own cause when all fail", async () => {
     const stores = [new FaultyStore(), new FaultyStore()];
     const causes = [new BlobError("full", "no room"), new Error("strange")];
-    stores.forEach((store, i) => { store.faults.set("put", causes[i]); });
+    stores.forEach((store, i) => {
+      store.faults.set("put", causes[i]);
+    });
     const replica = await createReplica({ sync: named(...stores) });
     await expect(replica.put(blob)).rejects.toMatchObject({
       code: "all-failed",
-      failures: [{ store: "s0", error: causes[0] }, { store: "s1", error: causes[1] }],
+      failures: [
+        { store: "s0", error: causes[0] },
+        { store: "s1", error: causes[1] },
+      ],
     });
   });
 
   it("does not believe a store that says it has put something else", async () => {
-    const liar: BlobStore = { ...memoryStore(), get: () => Promise.reject(new Error()), listRefs: memoryStore().listRefs, put: async () => ({ ref: refOf(blobOf("x")), added: true }) };
+    const liar: BlobStore = {
+      ...memoryStore(),
+      get: () => Promise.reject(new Error()),
+      listRefs: memoryStore().listRefs,
+      put: async () => ({ ref: refOf(blobOf("x")), added: true }),
+    };
     const replica = await createReplica({ sync: named(memoryStore(), liar) });
     await expect(replica.put(blob)).rejects.toMatchObject({ code: "corrupt", store: "s1" });
   });
@@ -102,7 +128,11 @@ describe("putting into a replica", () => {
     const [good, hung] = [new FaultyStore(), new FaultyStore()];
     hung.hanging.add("put");
     const later = new FaultyStore();
-    const replica = await createReplica({ sync: named(good, hung), async: [{ name: "later", store: later }], queue: { memory: true } });
+    const replica = await createReplica({
+      sync: named(good, hung),
+      async: [{ name: "later", store: later }],
+      queue: { memory: true },
+    });
     const controller = new AbortController();
     const reason = new Error("enough");
     const putting = replica.put(blob, { signal: controller.signal });
@@ -122,7 +152,11 @@ describe("putting into a replica", () => {
   it("goes on replicating after the caller of a put that was acknowledged aborts", async () => {
     const later = new FaultyStore();
     later.hanging.add("put");
-    const replica = await createReplica({ sync: named(memoryStore()), async: [{ name: "later", store: later }], queue: { memory: true } });
+    const replica = await createReplica({
+      sync: named(memoryStore()),
+      async: [{ name: "later", store: later }],
+      queue: { memory: true },
+    });
     const controller = new AbortController();
     await replica.put(blob, { signal: controller.signal });
     await settle();
@@ -137,7 +171,9 @@ describe("putting into a replica", () => {
 
   it("checks its arguments", async () => {
     const replica = await createReplica({ sync: named(memoryStore()) });
-    await expect(replica.put("text" as unknown as Uint8Array)).rejects.toMatchObject({ code: "invalid-argument" });
+    await expect(replica.put("text" as unknown as Uint8Array)).rejects.toMatchObject({
+      code: "invalid-argument",
+    });
     await expect(replica.put(blob, { ref: "xyz" as Ref })).rejects.toMatchObject({ code: "invalid-ref" });
     await expect(replica.get("xyz" as Ref)).rejects.toMatchObject({ code: "invalid-ref" });
     await expect(replica.putMany!([blob], { refs: [] })).rejects.toMatchObject({ code: "invalid-argument" });
@@ -163,12 +199,23 @@ describe("a write quorum", () => {
     const clock = new FakeClock();
     const events: ReplicaEvent[] = [];
     const [a, b, down] = [new FaultyStore(), new FaultyStore(), new FaultyStore()];
-    const replica = await createReplica({ sync: named(a, b, down), writeQuorum: 2, clock, random: noChance, onEvent: (event) => events.push(event) });
+    const replica = await createReplica({
+      sync: named(a, b, down),
+      writeQuorum: 2,
+      clock,
+      random: noChance,
+      onEvent: (event) => events.push(event),
+    });
     down.down();
     const refs = [];
     for (let i = 0; i < 50; i++) refs.push((await replica.put(blobOf(`blob ${i}`))).ref);
     await clock.advance(60_000);
-    expect(replica.state().sync[2]).toMatchObject({ name: "s2", repairBacklog: 50, repairs: 0, lastError: { code: "unavailable" } });
+    expect(replica.state().sync[2]).toMatchObject({
+      name: "s2",
+      repairBacklog: 50,
+      repairs: 0,
+      lastError: { code: "unavailable" },
+    });
     down.up();
     await clock.advance(60_000);
     expect(replica.state().sync[2]).toMatchObject({ repairBacklog: 0, repairs: 50 });
@@ -190,7 +237,7 @@ describe("a write quorum", () => {
     });
   });
 
-  it("bounds what hangs behind it, and stops it in the end", async () => {
+  it("bounds what hangs behind it, and stops it in the end", { timeout: 30_000 }, async () => {
     const clock = new FakeClock();
     const [a, hung] = [new FaultyStore(), new FaultyStore()];
     hung.hanging.add("put");
@@ -214,19 +261,37 @@ describe("putting many into a replica", () => {
     const [a, b] = [new FaultyStore({ many: true }), new FaultyStore()];
     b.faults.set("put", (each: Ref) => (each === bad ? new BlobError("full", "no room") : undefined));
     const later = new FaultyStore({ many: true });
-    const replica = await createReplica({ sync: named(a, b), async: [{ name: "later", store: later }], queue: { memory: true } });
+    const replica = await createReplica({
+      sync: named(a, b),
+      async: [{ name: "later", store: later }],
+      queue: { memory: true },
+    });
     const blobs = [blobOf("one"), blobOf("bad"), blobOf("two"), blobOf("one")];
     const results = await replica.putMany!(blobs);
     expect(results.map((each) => each.ref)).toEqual(blobs.map(refOf));
-    expect(results.map(({ error }) => (error as BlobError | undefined)?.code)).toEqual([undefined, "full", undefined, undefined]);
+    expect(results.map(({ error }) => (error as BlobError | undefined)?.code)).toEqual([
+      undefined,
+      "full",
+      undefined,
+      undefined,
+    ]);
     await replica.drained();
-    expect(await Promise.all(["one", "two", "bad"].map((text) => later.holds(refOf(blobOf(text)))))).toEqual([true, true, false]);
+    expect(await Promise.all(["one", "two", "bad"].map((text) => later.holds(refOf(blobOf(text)))))).toEqual([
+      true,
+      true,
+      false,
+    ]);
     expect(a.calls.put).toBe(1);
   });
 
   it("takes more blobs than the queue has places", async () => {
     const later = new FaultyStore();
-    const replica = await createReplica({ sync: named(memoryStore()), async: [{ name: "later", store: later }], queue: { memory: true }, maxQueued: 3 });
+    const replica = await createReplica({
+      sync: named(memoryStore()),
+      async: [{ name: "later", store: later }],
+      queue: { memory: true },
+      maxQueued: 3,
+    });
     const blobs = Array.from({ length: 20 }, (_, i) => blobOf(`blob ${i}`));
     const results = await replica.putMany!(blobs);
     expect(results.every(({ error }) => error === undefined)).toBe(true);
@@ -239,7 +304,11 @@ describe("deleting from a replica", () => {
   it("deletes from every store and the queue, and nothing that runs brings the blob back", async () => {
     const stores = [new FaultyStore(), new FaultyStore()];
     const later = new FaultyStore();
-    const replica = await createReplica({ sync: named(...stores), async: [{ name: "later", store: later }], queue: { memory: true } });
+    const replica = await createReplica({
+      sync: named(...stores),
+      async: [{ name: "later", store: later }],
+      queue: { memory: true },
+    });
     later.hanging.add("put");
     await replica.put(blob);
     await settle();
@@ -249,7 +318,11 @@ describe("deleting from a replica", () => {
     later.up();
     expect(await deleting).toBe(true);
     await replica.drained();
-    expect(await Promise.all([...stores, later].map((store) => store.holds(ref)))).toEqual([false, false, false]);
+    expect(await Promise.all([...stores, later].map((store) => store.holds(ref)))).toEqual([
+      false,
+      false,
+      false,
+    ]);
     expect(replica.state().async[0]).toMatchObject({ backlog: 0, needsSync: false });
     expect(await replica.delete!(ref)).toBe(false);
     expect(await replica.has!(ref)).toBe(false);
@@ -267,7 +340,12 @@ describe("deleting from a replica", () => {
 
   it("is not there when a store cannot", async () => {
     const { delete: _, ...cannot } = new FaultyStore();
-    const store: BlobStore = { ...cannot, get: memoryStore().get, put: memoryStore().put, listRefs: memoryStore().listRefs };
+    const store: BlobStore = {
+      ...cannot,
+      get: memoryStore().get,
+      put: memoryStore().put,
+      listRefs: memoryStore().listRefs,
+    };
     expect((await createReplica({ sync: named(memoryStore(), store) })).delete).toBeUndefined();
   });
 });

@@ -7,5 +7,5 @@ describe("directoryStore", () => {
 });
 
 describe("directoryStore without blocking reads", () => {
-  itIsAStore(directoryUnderTest({ blockingReads: false }), { damage: true });
+  itIsAStore(directoryUnderTest({ blockingReads: false }, 200), { damage: true });
 });

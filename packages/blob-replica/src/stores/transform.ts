@@ -156,15 +156,17 @@ export async function rebuildRefMap(
   let mapped = 0;
   let failed = 0;
   for await (const inner of refsOfPages(listRefPages(store, undefined, signalOption(signal)), signal)) {
+    let ref: Ref;
     try {
-      const blob = await codec.decode(await store.get(inner, signalOption(signal)), signalOption(signal));
-      await refs.set(refOf(blob), inner, signalOption(signal));
-      mapped++;
+      ref = refOf(await codec.decode(await store.get(inner, signalOption(signal)), signalOption(signal)));
     } catch (error) {
       signal?.throwIfAborted();
       failed++;
       onFailure?.(inner, error);
+      continue;
     }
+    await refs.set(ref, inner, signalOption(signal));
+    mapped++;
   }
   return { mapped, failed };
 }

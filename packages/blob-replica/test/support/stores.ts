@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BlobStore, type DirectoryStoreOptions, directoryStore } from "../../src/index.js";
+import { type BlobStore, type DirectoryStoreOptions, directoryStore, type Ref } from "../../src/index.js";
 import type { BlobStoreUnderTest } from "../../src/testing.js";
 
 /** Only the three methods that make a store. */
@@ -14,8 +14,12 @@ export function bare(store: BlobStore): BlobStore {
 }
 
 /** A directory store in a new folder, for the suite. */
-export function directoryUnderTest(options: DirectoryStoreOptions = {}): BlobStoreUnderTest {
+export function directoryUnderTest(
+  options: DirectoryStoreOptions = {},
+  manyBlobs = 1000,
+): BlobStoreUnderTest {
   return {
+    manyBlobs,
     async open() {
       const dir = await mkdtemp(join(tmpdir(), "blob-directory-"));
       const stores = [directoryStore(dir, options)];
@@ -48,4 +52,12 @@ export async function flipBit(path: string): Promise<void> {
   if (bytes.length === 0) return await writeFile(path, "x");
   bytes[at] = (bytes[at] as number) ^ 4;
   await writeFile(path, bytes);
+}
+
+/** Puts other bytes under the ref: a wrong ref, given by the caller, damages a store that trusts him. */
+export async function damageThrough(store: BlobStore, ref: Ref): Promise<void> {
+  const damaged = new Uint8Array(await store.get(ref));
+  const at = damaged.length >> 1;
+  damaged[at] = (damaged[at] as number) ^ 4;
+  await store.put(damaged, { ref });
 }

@@ -58,32 +58,44 @@ export function fileTransport(root: string, options: FileTransportOptions = {}):
   };
 }
 
+/** One chunk ahead: the disk, or the copy out of the page cache, works while the last one is used. */
 async function* chunks(
   file: OpenFile,
   close: () => Promise<void>,
   url: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
+  let ahead: Promise<Uint8Array> | undefined;
   try {
     while (true) {
       signal?.throwIfAborted();
-      // Each chunk belongs to whoever gets it. Not filled with zeros first, and not from node's pool, which it would fill.
-      const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-      let count: number;
+      let chunk: Uint8Array;
       try {
-        count = await file.read(buffer);
+        chunk = await (ahead ?? nextChunk(file));
       } catch (error) {
         signal?.throwIfAborted();
         throw failure(url, error);
       }
-      if (count === 0) {
+      if (chunk.length === 0) {
         return;
       }
-      yield count === buffer.length ? buffer : buffer.subarray(0, count);
+      signal?.throwIfAborted();
+      ahead = nextChunk(file);
+      // It is awaited in its turn; until then nobody listens.
+      ahead.catch(() => {});
+      yield chunk;
     }
   } finally {
     await close();
   }
+}
+
+/** Empty at the end of the file. */
+async function nextChunk(file: OpenFile): Promise<Uint8Array> {
+  // Each chunk belongs to whoever gets it. Not filled with zeros first, and not from node's pool, which it would fill.
+  const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  const count = await file.read(buffer);
+  return count === buffer.length ? buffer : buffer.subarray(0, count);
 }
 
 /** The names of the folders and of the file. */
