@@ -328,6 +328,22 @@ describe("deleting from a replica", () => {
     expect(await replica.has!(ref)).toBe(false);
   });
 
+  it("is not undone by a repair of what a reader misses meanwhile", async () => {
+    const [a, b] = [new FaultyStore(), new FaultyStore()];
+    const replica = await createReplica({ sync: named(a, b) });
+    await replica.put(blob);
+    b.hanging.add("delete");
+    const deleting = replica.delete!(ref);
+    await settle();
+    expect(await a.holds(ref)).toBe(false);
+    expect(await replica.get(ref)).toEqual(blob);
+    await settle();
+    b.up();
+    expect(await deleting).toBe(true);
+    await settle();
+    expect([await a.holds(ref), await b.holds(ref)]).toEqual([false, false]);
+  });
+
   it("names the stores that may still have the blob", async () => {
     const [a, b] = [new FaultyStore(), new FaultyStore()];
     const replica = await createReplica({ sync: named(a, b) });

@@ -32,6 +32,9 @@ export interface ReplicaCommon extends CallOptions {
 export interface SyncReplicaOptions extends ReplicaCommon {
   readonly async?: undefined;
   readonly queue?: undefined;
+  readonly maxQueued?: undefined;
+  readonly whenFull?: undefined;
+  readonly strict?: undefined;
 }
 
 export interface AsyncReplicaOptions extends ReplicaCommon {
