@@ -95,6 +95,23 @@ describe("asynchronous stores", () => {
     ]);
   });
 
+  it("that fail many writes at once have failed once: the wait is the first", async () => {
+    const it = world(1);
+    const replica = await open(it);
+    it.far[0]!.hanging.add("put");
+    for (let i = 0; i < 16; i++) await replica.put(numbered(i));
+    await settle();
+    expect(it.far[0]!.running).toBe(16);
+    it.far[0]!.down();
+    it.far[0]!.hanging.clear();
+    it.far[0]!.release();
+    await settle();
+    expect(replica.state().async[0]).toMatchObject({ failures: 16, backlog: 16 });
+    it.far[0]!.up();
+    await it.clock.advance(100);
+    expect(replica.state().async[0]).toMatchObject({ failures: 0, backlog: 0 });
+  });
+
   it("wait with chance, so that many replicas do not come back at once", async () => {
     const it = world(1);
     let chance = 0;

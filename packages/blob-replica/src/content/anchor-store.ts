@@ -2,6 +2,7 @@ import { dirname, resolve } from "node:path";
 import type { Clock } from "../clock.js";
 import { BlobError } from "../errors.js";
 import { sleep } from "../maintenance/pacer.js";
+import { replaceFile } from "../maintenance/replace-file.js";
 import { parseRef, type Ref } from "../ref.js";
 import { openDir, type QueueFiles, readWhole, removeIfThere } from "../replica/queue/files.js";
 import type { CallOptions } from "../store.js";
@@ -107,7 +108,8 @@ class FileAnchorStore implements AnchorStore {
         try {
           if ((await this.load(options)) !== from) return false;
           signal?.throwIfAborted();
-          await this.#replace(`${to}\n`);
+          // Nobody else has the lock.
+          await replaceFile(this.#files, this.#path, Buffer.from(`${to}\n`));
           return true;
         } finally {
           await this.#files.remove(this.#lockPath);
@@ -121,25 +123,6 @@ class FileAnchorStore implements AnchorStore {
 
   get #lockPath(): string {
     return `${this.#path}.lock`;
-  }
-
-  async #replace(text: string): Promise<void> {
-    // Nobody else has the lock: what is there is of a process that died.
-    const temporary = `${this.#path}.new`;
-    await removeIfThere(this.#files, temporary);
-    await this.#write(temporary, text);
-    await this.#files.rename(temporary, this.#path);
-    await this.#files.syncDir(dirname(this.#path));
-  }
-
-  async #write(path: string, text: string): Promise<void> {
-    const file = await this.#files.create(path);
-    try {
-      await file.append(Buffer.from(text));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
   }
 
   async #acquire(signal: AbortSignal | undefined): Promise<void> {

@@ -144,9 +144,7 @@ function isDirect({ reader: { request, response } }: BenchedReader): boolean {
 
 /** Readers of a journal that is empty, which brokers answer nothing; then one append, until each has it. */
 async function blockedReaders(client: BenchedClient, journal: string, count: number): Promise<Done> {
-  const readers = Array.from({ length: count }, () =>
-    client.retryReader({ journal, block: true }),
-  );
+  const readers = Array.from({ length: count }, () => client.retryReader({ journal, block: true }));
   try {
     const reads = Promise.all(readers.map((reader) => reader.read()));
     reads.catch(() => {}); // told below

@@ -1,0 +1,107 @@
+import { BlobError } from "../errors.js";
+import { parseRef, type Ref, refOf } from "../ref.js";
+import type { BlobStore } from "../store.js";
+import { bounded } from "./bounded.js";
+import { RefSet } from "./ref-set.js";
+
+/** What a blob refers to. A leaf refers to nothing, and is not read; a plain ref may. */
+export type Reference = Ref | { readonly ref: Ref; readonly leaf?: boolean };
+
+/**
+ * The references in a blob; none, for a blob that is of no known kind. What it throws stops `gc` before anything is deleted: for what begins as a known kind and
+ * cannot be read.
+ */
+export type References = (blob: Uint8Array, ref: Ref) => Iterable<Reference>;
+
+/** The blob is kept. */
+export const kept = 1;
+/** And so is, or will be before the sweep, all that it refers to. */
+export const expanded = 2;
+
+export interface MarkOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether what is not there is an error. */
+  readonly strict: boolean;
+}
+
+/** The refs that one run of `gc` keeps. */
+export class Marking {
+  readonly marks: RefSet = new RefSet();
+  readonly #store: BlobStore;
+  readonly #references: References;
+  readonly #concurrency: number;
+  readonly #max: number;
+  readonly #walks = new Set<Promise<void>>();
+
+  constructor(
+    store: BlobStore,
+    references: References,
+    limits: { readonly concurrency: number; readonly maxMarked: number },
+  ) {
+    this.#store = store;
+    this.#references = references;
+    this.#concurrency = limits.concurrency;
+    this.#max = limits.maxMarked;
+  }
+
+  /** At once, without what it refers to. */
+  keep(ref: Ref): void {
+    this.marks.add(ref, kept);
+  }
+
+  /** The blobs and all that they refer to. They themselves are kept when this returns, the others when it resolves. */
+  mark(references: Iterable<Reference>, options: MarkOptions): Promise<void> {
+    const stack: Ref[] = [];
+    this.#add(references, stack);
+    if (stack.length === 0) return Promise.resolve();
+    const walk: Promise<void> = this.#walk(stack, options).finally(() => this.#walks.delete(walk));
+    this.#walks.add(walk);
+    return walk;
+  }
+
+  /** Resolves when no `mark` is under way. */
+  async idle(): Promise<void> {
+    while (this.#walks.size > 0) await Promise.allSettled(this.#walks);
+  }
+
+  #add(references: Iterable<Reference>, stack: Ref[]): void {
+    for (const reference of references) {
+      const { ref, leaf = false } = typeof reference === "string" ? { ref: reference } : reference;
+      if ((this.marks.add(parseRef(ref), leaf ? kept : kept | expanded) & expanded) !== 0) stack.push(ref);
+    }
+    if (this.marks.size > this.#max) {
+      throw new BlobError("full", `more than ${this.#max} blobs are referred to; see maxMarked`);
+    }
+  }
+
+  /** Depth first: the stack has the siblings on one path, not all that is known. */
+  async #walk(stack: Ref[], options: MarkOptions): Promise<void> {
+    const { signal, strict } = options;
+    while (stack.length > 0) {
+      signal?.throwIfAborted();
+      const batch = stack.splice(-this.#concurrency);
+      await bounded(
+        async function* () {
+          yield* batch;
+        },
+        async (ref, inner) => {
+          try {
+            this.#add(this.#references(await readVerified(this.#store, ref, inner), ref), stack);
+          } catch (error) {
+            inner.throwIfAborted();
+            if (strict) throw error;
+            // Whoever finds it from a root says what is wrong.
+            this.marks.clear(ref, expanded);
+          }
+        },
+        { limit: this.#concurrency, signal },
+      );
+    }
+  }
+}
+
+export async function readVerified(store: BlobStore, ref: Ref, signal?: AbortSignal): Promise<Uint8Array> {
+  const blob = await store.get(ref, signal === undefined ? {} : { signal });
+  if (refOf(blob) !== ref) throw new BlobError("corrupt", `the store has another content under ${ref}`);
+  return blob;
+}
