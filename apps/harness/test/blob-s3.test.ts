@@ -101,17 +101,25 @@ describe.skipIf(!requireServer("versitygw"))("s3Store on a real versitygw", { ti
       await expect(store.put(blob), what).rejects.toMatchObject({ name: "BlobError", code });
       await expect(store.get(ref), what).rejects.toMatchObject({ name: "BlobError", code });
     }
-    await expect(s3Store({ client, bucket }).put(blob, { ref: refOf(testBlob(2, 1)) })).rejects.toMatchObject({
-      code: "corrupt",
-    });
-    for (const bad of [{ client, bucket: "" }, { client: {} as S3Client, bucket }]) {
+    await expect(s3Store({ client, bucket }).put(blob, { ref: refOf(testBlob(2, 1)) })).rejects.toMatchObject(
+      {
+        code: "corrupt",
+      },
+    );
+    for (const bad of [
+      { client, bucket: "" },
+      { client: {} as S3Client, bucket },
+    ]) {
       expect(() => s3Store(bad)).toThrowError(expect.objectContaining({ code: "invalid-argument" }));
     }
   });
 
   it("leaves keys alone that are none of its own", async () => {
     const bucket = await newBucket();
-    const [mine, below] = [s3Store({ client, bucket, prefix: "a/" }), s3Store({ client, bucket, prefix: "a/b/" })];
+    const [mine, below] = [
+      s3Store({ client, bucket, prefix: "a/" }),
+      s3Store({ client, bucket, prefix: "a/b/" }),
+    ];
     const all = s3Store({ client, bucket });
     const one = await mine.put(testBlob(1, 10));
     const two = await below.put(testBlob(2, 10));

@@ -36,4 +36,3 @@ describe("grpcStore and a server that speaks only bobg/bs's wire", () => {
     );
   }
 });
-

@@ -1,7 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import {
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import { addBlobService, type BlobServiceOptions, type GrpcStoreByEndpoint, grpcStore } from "../src/grpc.js";
 import { type BlobStore, directoryStore, memoryStore } from "../src/index.js";
 import type { BlobStoreUnderTest } from "../src/testing.js";
@@ -29,7 +34,11 @@ export async function listen(
   };
 }
 
-export function serve(store: BlobStore, options: BlobServiceOptions = {}, server: ServerOptions = {}): Promise<Listening> {
+export function serve(
+  store: BlobStore,
+  options: BlobServiceOptions = {},
+  server: ServerOptions = {},
+): Promise<Listening> {
   return listen((to) => addBlobService(to, store, options), server);
 }
 

@@ -160,6 +160,39 @@ describe("asynchronous stores", () => {
     }
   });
 
+  it("that are back get all that waits at once, however long each blob had to wait", async () => {
+    const it = world(1);
+    const replica = await open(it);
+    it.far[0]!.down();
+    for (let i = 0; i < 5; i++) await replica.put(numbered(i));
+    await it.clock.advance(600_000);
+    it.far[0]!.up();
+    for (let ms = 0; ms < 30_000 && replica.state().async[0]!.backlog === 5; ms += 100) await it.clock.advance(100);
+    expect(replica.state().async[0]!.backlog).toBe(0);
+  });
+
+  it("take what is put while one bad blob fails again, without a wait", async () => {
+    const it = world(1);
+    const replica = await open(it);
+    const poison = refOf(numbered(0));
+    let tries = 0;
+    it.far[0]!.faults.set("put", (ref: Ref) => {
+      if (ref !== poison) return undefined;
+      tries++;
+      return new BlobError("refused", "not this one");
+    });
+    await replica.put(numbered(0));
+    await replica.put(numbered(1));
+    await it.clock.advance(1000);
+    for (let round = 2; round < 5; round++) {
+      const before = tries;
+      while (tries === before) await it.clock.advance(50);
+      await replica.put(numbered(round));
+      await settle();
+      expect(await it.far[0]!.holds(refOf(numbered(round)))).toBe(true);
+    }
+  });
+
   it("are written to in batches where they take them, and within bounds where they do not", {
     timeout: 30_000,
   }, async () => {

@@ -26,6 +26,9 @@ export const gazctlBuild: GoServer = {
 /** Our program on the Go client of the same Gazette: `servers/gazette-peer/main.go` tells what it does. */
 export const gazettePeerBuild: GoServer = { name: "gazette-peer", package: ".", cgo: true };
 
+/** Our program on bobg/bs v0.4.0: `servers/bs-peer/main.go` tells what it does. */
+export const bsPeerBuild: GoServer = { name: "bs-peer", package: "." };
+
 /** toxiproxy 2.5.0, pinned in `servers/toxiproxy`. */
 export const toxiproxyBuild: GoServer = {
   name: "toxiproxy",
@@ -44,6 +47,7 @@ export const goServers: readonly GoServer[] = [
   gazetteBuild,
   gazctlBuild,
   gazettePeerBuild,
+  bsPeerBuild,
   toxiproxyBuild,
   versitygwBuild,
   natsBuild,

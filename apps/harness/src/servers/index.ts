@@ -1,6 +1,14 @@
 /**
  * Real servers for tests and benchmarks: built once, started on free loopback ports, paused, killed, wiped, and never left behind.
  */
+export {
+  askBsPeer,
+  type BsPeerFigures,
+  BsServer,
+  type BsServerOptions,
+  runBsPeer,
+  startBsServer,
+} from "./bs-peer.js";
 export { cacheFolder } from "./cache.js";
 export { HarnessError, type HarnessErrorCode } from "./errors.js";
 export { type EtcdOptions, EtcdServer, startEtcd } from "./etcd.js";
@@ -37,6 +45,7 @@ export {
   goBuildTimeoutMs,
 } from "./go-build.js";
 export {
+  bsPeerBuild,
   etcdBuild,
   gazctlBuild,
   gazetteBuild,

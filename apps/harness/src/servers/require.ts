@@ -2,6 +2,7 @@ import { findOnPath } from "./cache.js";
 import { HarnessError } from "./errors.js";
 import { findGoServer, type GoServer, hasCompilers, howToGetGoServer } from "./go-build.js";
 import {
+  bsPeerBuild,
   etcdBuild,
   gazctlBuild,
   gazetteBuild,
@@ -12,7 +13,15 @@ import {
 } from "./go-servers.js";
 import { howToGetRedis } from "./redis.js";
 
-export type ServerName = "etcd" | "gazette" | "gazette-peer" | "nats" | "redis" | "toxiproxy" | "versitygw";
+export type ServerName =
+  | "bs-peer"
+  | "etcd"
+  | "gazette"
+  | "gazette-peer"
+  | "nats"
+  | "redis"
+  | "toxiproxy"
+  | "versitygw";
 
 export interface RequireOptions {
   /** Where `PATH`, `CI` and the cache folder are read. Default: `process.env`. */
@@ -42,6 +51,8 @@ export function requireServer(name: ServerName, options: RequireOptions = {}): b
 /** How to get it, undefined if it is there. */
 function adviceFor(name: ServerName, env: NodeJS.ProcessEnv): string | undefined {
   switch (name) {
+    case "bs-peer":
+      return goAdvice(bsPeerBuild, env);
     case "etcd":
       return goAdvice(etcdBuild, env);
     case "gazette":

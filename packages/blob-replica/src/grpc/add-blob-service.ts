@@ -31,7 +31,10 @@ export function addBlobService(
   options: BlobServiceOptions = {},
 ): void {
   if (typeof store?.get !== "function" || typeof store.put !== "function") {
-    throw new BlobError("invalid-argument", "addBlobService serves a store: something with get, put and listRefs");
+    throw new BlobError(
+      "invalid-argument",
+      "addBlobService serves a store: something with get, put and listRefs",
+    );
   }
   const serving: Serving = {
     store,

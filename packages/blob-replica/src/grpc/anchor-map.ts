@@ -26,7 +26,10 @@ export function memoryAnchorMap(): AnchorMap {
       signal?.throwIfAborted();
       const next = parseRef(to);
       if (current !== from) {
-        throw new BlobError("conflict", `the anchor map is ${current ?? "none"} by now, not ${from ?? "none"}`);
+        throw new BlobError(
+          "conflict",
+          `the anchor map is ${current ?? "none"} by now, not ${from ?? "none"}`,
+        );
       }
       current = next;
     },

@@ -60,7 +60,10 @@ async function* manyBlobs(
   let bytes = 0;
   for await (const result of getMany(store, refsFromWire(refs), { signal })) {
     for (const blob of toWire(result, failOne)) {
-      if (blobs.length > 0 && (bytes + blob.data.length > bytesPerMessage || blobs.length === blobsPerMessage)) {
+      if (
+        blobs.length > 0 &&
+        (bytes + blob.data.length > bytesPerMessage || blobs.length === blobsPerMessage)
+      ) {
         yield { blobs };
         blobs = [];
         bytes = 0;

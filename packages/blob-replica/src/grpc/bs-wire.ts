@@ -1,10 +1,10 @@
 import { Metadata } from "@grpc/grpc-js";
+import { BlobError } from "../errors.js";
 import type { StoreClient } from "../gen/rpc/store.js";
 import { parseRef, type Ref, refBytes, refFromBytes } from "../ref.js";
 import type { PutResult } from "../store.js";
 import type { AnchorMap } from "./anchor-map.js";
 import type { ClientCalls } from "./client-calls.js";
-import { BlobError } from "../errors.js";
 import { asBuffer, asBytes, refsPerPage, refToWire } from "./wire.js";
 
 type Signal = AbortSignal | undefined;
@@ -38,7 +38,8 @@ export class BsWire {
     let page = Buffer.allocUnsafeSlow(refsPerPage * refBytes);
     let length = 0;
     for await (const { ref } of this.#calls.stream(signal, () => this.#client.listRefs({ start }))) {
-      if (ref.length !== refBytes) throw new BlobError("invalid-ref", `the server listed a ref of ${ref.length} bytes`);
+      if (ref.length !== refBytes)
+        throw new BlobError("invalid-ref", `the server listed a ref of ${ref.length} bytes`);
       length += ref.copy(page, length);
       if (length < page.length) continue;
       yield page;

@@ -104,7 +104,11 @@ export class ClientCalls {
     call: Cancellable,
     signal: AbortSignal | undefined,
     ended: Promise<void>,
-  ): { stop(reason: unknown): void; release(): void; readonly stopped: { readonly reason: unknown } | undefined } {
+  ): {
+    stop(reason: unknown): void;
+    release(): void;
+    readonly stopped: { readonly reason: unknown } | undefined;
+  } {
     let stopped: { readonly reason: unknown } | undefined;
     const stop = (reason: unknown): void => {
       stopped ??= { reason };

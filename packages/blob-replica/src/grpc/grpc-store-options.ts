@@ -39,7 +39,8 @@ export interface GrpcStoreByClient extends GrpcStoreCommon {
 export type GrpcStoreOptions = GrpcStoreByEndpoint | GrpcStoreByClient;
 
 export interface GrpcStore
-  extends Required<Omit<BlobStore, typeof Symbol.asyncDispose | "prefixDigests">>, AsyncDisposable {
+  extends Required<Omit<BlobStore, typeof Symbol.asyncDispose | "prefixDigests">>,
+    AsyncDisposable {
   /** Of the server's store: see `AnchorMap`. */
   readonly anchorMap: AnchorMap;
   /** Ends what runs as "closed", and the connection, if it is the store's own. */

@@ -1,5 +1,5 @@
-import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
 import { createHash } from "node:crypto";
+import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
 import { pieces, refsOfPages } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { StoreClient } from "../gen/rpc/store.js";
@@ -204,7 +204,10 @@ class RemoteStore implements GrpcStore {
     return await this.#either(
       () => this.#remote.blobs.delete(ref, signal),
       async () => {
-        throw new BlobError("unsupported", "the server speaks the wire of bobg/bs, which has no call to delete");
+        throw new BlobError(
+          "unsupported",
+          "the server speaks the wire of bobg/bs, which has no call to delete",
+        );
       },
     );
   }

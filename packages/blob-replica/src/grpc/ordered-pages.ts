@@ -26,5 +26,8 @@ export async function* orderedPages(
 
 function unordered(ref: Uint8Array, before: Uint8Array): BlobError {
   const [later, earlier] = [ref, before].map((bytes) => refFromBytes(bytes.subarray(0, refBytes)));
-  return new BlobError("unordered", `the server listed ${later} after ${earlier}: refs come in their order, each once`);
+  return new BlobError(
+    "unordered",
+    `the server listed ${later} after ${earlier}: refs come in their order, each once`,
+  );
 }

@@ -31,7 +31,10 @@ export async function* takeBlobs(
     if (whole.length > 0) yield { results: await store(serving, whole, signal) };
   }
   if (assembly.unfinished && !signal.aborted) {
-    throw new BlobError("invalid-argument", "the last blob has no end: its last piece must come without `more`");
+    throw new BlobError(
+      "invalid-argument",
+      "the last blob has no end: its last piece must come without `more`",
+    );
   }
 }
 
@@ -51,7 +54,10 @@ async function store(
       results[i] = { ref: claimed, error };
     }
   }
-  for (const [indexes, frozen] of [[small, false], [large, true]] as const) {
+  for (const [indexes, frozen] of [
+    [small, false],
+    [large, true],
+  ] as const) {
     if (indexes.length === 0) continue;
     const chosen = indexes.map((i) => arrived[i] as Arrived); // of its indexes
     const refs = chosen.map(({ claimed }) => claimed);

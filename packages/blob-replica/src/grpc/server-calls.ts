@@ -6,7 +6,7 @@ import {
   type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
-import { toServiceError } from "./status.js";
+import type { toServiceError } from "./status.js";
 
 /** Told what is no BlobError, of a store or of ours: the client learns only that there was one. */
 export type OnError = (error: unknown) => void;

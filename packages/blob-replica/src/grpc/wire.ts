@@ -28,7 +28,10 @@ export function afterFromWire(bytes: Uint8Array): Ref | undefined {
 /** Refs, one behind the other. @throws BlobError "invalid-ref" */
 export function refsFromWire(bytes: Uint8Array): Ref[] {
   if (bytes.length % refBytes !== 0) {
-    throw new BlobError("invalid-ref", `refs are ${refBytes} bytes each, and ${bytes.length} bytes are no whole ones`);
+    throw new BlobError(
+      "invalid-ref",
+      `refs are ${refBytes} bytes each, and ${bytes.length} bytes are no whole ones`,
+    );
   }
   const refs: Ref[] = [];
   for (let at = 0; at < bytes.length; at += refBytes) {

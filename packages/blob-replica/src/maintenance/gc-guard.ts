@@ -2,6 +2,7 @@ import { has, putMany } from "../capabilities.js";
 import type { Clock } from "../clock.js";
 import { BlobError } from "../errors.js";
 import { parseRef, type Ref } from "../ref.js";
+import { unlessAborted } from "../replica/abort.js";
 import type { BlobStore, CallOptions, PutManyResult, PutOptions, PutResult } from "../store.js";
 import { type PutManyOptions, refForPut, refsForPut, signalOption } from "../stores/arguments.js";
 import { systemClock } from "../system.js";
@@ -26,6 +27,13 @@ export interface GcGuard extends BlobStore {
   touch(ref: Ref, options?: CallOptions): Promise<boolean>;
 }
 
+interface UnderWay {
+  readonly ref: Ref;
+  readonly references: readonly Reference[];
+}
+
+const recentAtOnce = 256;
+
 interface Generation {
   readonly refs: RefSet;
   readonly begunMs: number;
@@ -48,9 +56,14 @@ export class GuardedStore implements GcGuard {
   /** The latest at the end. */
   #generations: Generation[] = [];
   /** What is being put or touched, and what it refers to. A ref may be there several times. */
-  readonly #underWay = new Set<{ readonly ref: Ref; readonly references: readonly Reference[] }>();
+  readonly #underWay = new Set<UnderWay>();
   readonly #deleting = new Map<Ref, Promise<unknown>>();
   #marking: Marking | undefined;
+  /** What there was when the marking began. */
+  #recent: { readonly underWay: readonly UnderWay[]; readonly generations: readonly Generation[] } = {
+    underWay: [],
+    generations: [],
+  };
 
   readonly getMany?: BlobStore["getMany"];
   readonly stream?: BlobStore["stream"];
@@ -118,25 +131,32 @@ export class GuardedStore implements GcGuard {
     await this.inner[Symbol.asyncDispose]?.();
   }
 
-  /** For `gc`. What is put or touched from now on is kept in it, and so is what was in the last `keepMs`. */
+  /** For `gc`. What is put or touched from now on is kept in it; `markRecent` is for what was before. */
   begin(limits: { readonly concurrency: number; readonly maxMarked: number }): Marking {
     if (this.#marking) throw new BlobError("conflict", "a gc of this store is running");
     const marking = new Marking(this.inner, this.references, limits);
     this.#marking = marking;
     for (const { ref } of this.#underWay) marking.keep(ref);
+    this.#recent = { underWay: [...this.#underWay], generations: this.#closeGenerations() };
     return marking;
   }
 
-  /** For `gc`: marks what was put before it began. */
+  /** For `gc`: marks what was put or touched in the `keepMs` before it began. */
   async markRecent(marking: Marking, signal: AbortSignal | undefined): Promise<void> {
-    for (const { references } of [...this.#underWay]) await marking.mark(references, { strict: false, signal });
-    // What comes now is marked as it comes: those generations do not change any more.
-    const generations = this.#current(true);
+    const { underWay, generations } = this.#recent;
+    const options = { strict: false, signal };
+    for (const { references } of underWay) await marking.mark(references, options);
     for (const { refs } of generations) {
+      let batch: Reference[] = [];
       for (const { ref, flags } of refs.entries()) {
-        await marking.mark([{ ref, leaf: (flags & expanded) === 0 }], { strict: false, signal });
+        batch.push({ ref, leaf: (flags & expanded) === 0 });
+        if (batch.length < recentAtOnce) continue;
+        await marking.mark(batch, options);
+        batch = [];
       }
+      await marking.mark(batch, options);
     }
+    this.#recent = { underWay: [], generations: [] };
   }
 
   /** For `gc`. */
@@ -146,7 +166,8 @@ export class GuardedStore implements GcGuard {
 
   /** For `gc`: deletes the blob, unless it is marked by now. Puts of it wait meanwhile. */
   async sweep(marking: Marking, ref: Ref, signal: AbortSignal): Promise<boolean> {
-    if (this.#marking !== marking || marking.marks.has(ref)) return false;
+    marking.check();
+    if (marking.marks.has(ref)) return false;
     if (!this.inner.delete) throw new BlobError("unsupported", "this store cannot delete blobs");
     const work = this.inner.delete(ref, { signal });
     this.#deleting.set(ref, work);
@@ -158,7 +179,7 @@ export class GuardedStore implements GcGuard {
   }
 
   async #protecting<Result>(
-    work: readonly { readonly ref: Ref; readonly references: readonly Reference[] }[],
+    work: readonly UnderWay[],
     signal: AbortSignal | undefined,
     call: () => Promise<Result>,
   ): Promise<Result> {
@@ -178,7 +199,7 @@ export class GuardedStore implements GcGuard {
   }
 
   async #keep(
-    work: readonly { readonly ref: Ref; readonly references: readonly Reference[] }[],
+    work: readonly UnderWay[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const marking = this.#marking;
@@ -188,13 +209,17 @@ export class GuardedStore implements GcGuard {
       marking?.keep(ref);
     }
     if (marking === undefined) return;
-    for (const { references } of work) await marking.mark(references, { strict: false, signal });
+    // Not with the signal: what one of them began to mark, another one relies on.
+    const marks = work.map(({ references }) => marking.mark(references, { strict: false }));
+    await unlessAborted(Promise.all(marks), signal);
   }
 
   /** What cannot be read as what it seems to be keeps itself only: anybody may put such bytes. */
   #referencesOf(blob: Uint8Array, ref: Ref): readonly Reference[] {
     try {
-      return [...this.references(blob, ref)];
+      const references = [...this.references(blob, ref)];
+      for (const each of references) parseRef(typeof each === "string" ? each : each.ref);
+      return references;
     } catch {
       return [];
     }
@@ -237,20 +262,22 @@ export class GuardedStore implements GcGuard {
       last.endedMs = nowMs;
       return last;
     }
-    this.#current(false);
+    this.#dropOld(nowMs);
     const next = { refs: new RefSet(), begunMs: nowMs, endedMs: nowMs };
     this.#generations.push(next);
     return next;
   }
 
-  /** Those that still count. */
-  #current(close: boolean): readonly Generation[] {
+  /** Those that still count. They do not change any more. */
+  #closeGenerations(): readonly Generation[] {
     const nowMs = this.clock.monotonicMs();
+    this.#dropOld(nowMs);
+    const closed = [...this.#generations];
+    this.#generations.push({ refs: new RefSet(), begunMs: nowMs, endedMs: nowMs });
+    return closed;
+  }
+
+  #dropOld(nowMs: number): void {
     this.#generations = this.#generations.filter(({ endedMs }) => nowMs - endedMs < this.#keepMs);
-    const current = [...this.#generations];
-    if (close && current.length > 0) {
-      this.#generations.push({ refs: new RefSet(), begunMs: nowMs, endedMs: nowMs });
-    }
-    return current;
   }
 }

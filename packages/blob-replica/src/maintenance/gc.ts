@@ -130,7 +130,6 @@ class Collection {
 
   async #mark(): Promise<void> {
     const { signal, roots } = this.#options;
-    await this.#store.markRecent(this.#marking, signal);
     // Roots that change meanwhile are seen by the next pass; the guard's puts and touches are marked as they come.
     for (let pass = 0, before = -1; pass < maxPasses && before !== this.#marking.marks.size; pass++) {
       before = this.#marking.marks.size;
@@ -138,10 +137,14 @@ class Collection {
         signal?.throwIfAborted();
         await this.#marking.mark([root], { strict: true, signal });
       }
+      // After the first roots: what is missing below a root is an error, below what was put it is not.
+      if (pass === 0) await this.#store.markRecent(this.#marking, signal);
       this.#tell();
     }
     await this.#marking.idle();
+    this.#marking.sweeping = true;
     signal?.throwIfAborted();
+    this.#marking.check();
   }
 
   async #sweep(old: CandidateReader): Promise<void> {

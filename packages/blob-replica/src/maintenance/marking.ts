@@ -20,18 +20,21 @@ export const expanded = 2;
 
 export interface MarkOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Whether what is not there is an error. */
+  /** Whether what is not there, or is of an unknown version, is an error. */
   readonly strict: boolean;
 }
 
 /** The refs that one run of `gc` keeps. */
 export class Marking {
   readonly marks: RefSet = new RefSet();
+  /** From now on, what was not walked yet is not waited for by anybody but those who put. */
+  sweeping = false;
   readonly #store: BlobStore;
   readonly #references: References;
   readonly #concurrency: number;
   readonly #max: number;
   readonly #walks = new Set<Promise<void>>();
+  #broken: { readonly error: unknown } | undefined;
 
   constructor(
     store: BlobStore,
@@ -44,19 +47,30 @@ export class Marking {
     this.#max = limits.maxMarked;
   }
 
+  /** Nothing may be deleted after this has thrown: there are blobs of which it is not known what they refer to. */
+  check(): void {
+    if (this.#broken) throw this.#broken.error;
+  }
+
   /** At once, without what it refers to. */
   keep(ref: Ref): void {
     this.marks.add(ref, kept);
   }
 
-  /** The blobs and all that they refer to. They themselves are kept when this returns, the others when it resolves. */
-  mark(references: Iterable<Reference>, options: MarkOptions): Promise<void> {
+  /**
+   * The blobs and all that they refer to. They themselves are kept when this returns, the others when it resolves; while others mark the same ones and nothing is swept
+   * yet, when they have.
+   */
+  async mark(references: Iterable<Reference>, options: MarkOptions): Promise<void> {
     const stack: Ref[] = [];
     this.#add(references, stack);
-    if (stack.length === 0) return Promise.resolve();
-    const walk: Promise<void> = this.#walk(stack, options).finally(() => this.#walks.delete(walk));
-    this.#walks.add(walk);
-    return walk;
+    const others = this.sweeping ? [...this.#walks] : [];
+    if (stack.length > 0) {
+      const walk: Promise<void> = this.#walk(stack, options).finally(() => this.#walks.delete(walk));
+      this.#walks.add(walk);
+      await walk;
+    }
+    await Promise.allSettled(others);
   }
 
   /** Resolves when no `mark` is under way. */
@@ -70,7 +84,8 @@ export class Marking {
       if ((this.marks.add(parseRef(ref), leaf ? kept : kept | expanded) & expanded) !== 0) stack.push(ref);
     }
     if (this.marks.size > this.#max) {
-      throw new BlobError("full", `more than ${this.#max} blobs are referred to; see maxMarked`);
+      const error = new BlobError("full", `more than ${this.#max} blobs are referred to; see maxMarked`);
+      this.#broken ??= { error };
     }
   }
 
@@ -79,24 +94,43 @@ export class Marking {
     const { signal, strict } = options;
     while (stack.length > 0) {
       signal?.throwIfAborted();
+      if (strict) this.check();
       const batch = stack.splice(-this.#concurrency);
       await bounded(
         async function* () {
           yield* batch;
         },
-        async (ref, inner) => {
-          try {
-            this.#add(this.#references(await readVerified(this.#store, ref, inner), ref), stack);
-          } catch (error) {
-            inner.throwIfAborted();
-            if (strict) throw error;
-            // Whoever finds it from a root says what is wrong.
-            this.marks.clear(ref, expanded);
-          }
-        },
+        (ref, inner) => this.#expand(ref, stack, { strict, signal: inner }),
         { limit: this.#concurrency, signal },
       );
     }
+  }
+
+  async #expand(ref: Ref, stack: Ref[], options: { readonly strict: boolean; readonly signal: AbortSignal }): Promise<void> {
+    const { strict, signal } = options;
+    let blob: Uint8Array;
+    try {
+      blob = await readVerified(this.#store, ref, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (strict) throw error;
+      if (error instanceof BlobError && error.code === "not-found") {
+        // Whoever finds it from a root says that it is missing.
+        this.marks.clear(ref, expanded);
+      } else {
+        this.#broken ??= { error };
+      }
+      return;
+    }
+    let references: readonly Reference[];
+    try {
+      references = [...this.#references(blob, ref)];
+    } catch (error) {
+      if (strict) throw error;
+      this.marks.clear(ref, expanded);
+      return;
+    }
+    this.#add(references, stack);
   }
 }
 

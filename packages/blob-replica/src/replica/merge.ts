@@ -29,9 +29,10 @@ export async function* unionPages(
     await Promise.all(sources.map((source) => source.fill()));
     let live = sources.filter((source) => !source.ended);
     let page = new Page();
+    const pace = new Pace();
     while (live.length > 0) {
       signal?.throwIfAborted();
-      const drained = mergeInto(page, live);
+      const drained = mergeInto(page, live, pace);
       if (page.full) {
         yield page.take();
         page = new Page();
@@ -70,15 +71,33 @@ class Page {
   }
 }
 
+/** When to look for a run: seldom, where the stores differ often. */
+class Pace {
+  #skip = 0;
+  #step = 1;
+
+  due(): boolean {
+    if (this.#skip === 0) return true;
+    this.#skip--;
+    return false;
+  }
+
+  tried(found: boolean): void {
+    this.#step = found ? 1 : Math.min(runRefs, this.#step * 2);
+    this.#skip = found ? 0 : this.#step;
+  }
+}
+
 /** Until the page is full, or one of the sources has nothing left here: then true. */
-function mergeInto(page: Page, sources: readonly Source[]): boolean {
+function mergeInto(page: Page, sources: readonly Source[], pace: Pace): boolean {
   const first = sources[0]!;
   if (sources.length === 1) return copyRun(page, first, first.count - first.at);
   let same = false;
   for (;;) {
     if (page.full) return false;
-    if (same) {
+    if (same && pace.due()) {
       const run = sameRun(page, sources);
+      pace.tried(run > 0);
       if (run > 0) {
         for (const source of sources) source.at += run;
         if (sources.some((source) => source.at === source.count)) return true;

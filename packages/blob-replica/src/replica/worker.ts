@@ -228,19 +228,19 @@ export async function putChecked(
   { name, store }: NamedStore,
   blobs: readonly Uint8Array[],
   refs: readonly Ref[],
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<readonly PutManyResult[]> {
   let results: readonly PutManyResult[];
   if (blobs.length === 1) {
     const ref = refs[0]!;
     try {
-      results = [await store.put(blobs[0]!, { ref, frozen: true, signal })];
+      results = [await store.put(blobs[0]!, { ref, frozen: true, ...(signal && { signal }) })];
     } catch (error) {
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       results = [{ ref, error }];
     }
   } else {
-    results = await putMany(store, blobs, { refs, frozen: true, signal });
+    results = await putMany(store, blobs, { refs, frozen: true, ...(signal && { signal }) });
   }
   return results.map((result, i) => {
     const ref = refs[i]!;

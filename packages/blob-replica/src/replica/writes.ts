@@ -38,7 +38,8 @@ export class Writes {
     signal?.throwIfAborted();
     if (blobs.length === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
-      const followed = sync.map(() => follow(signal));
+      // Where every store must answer nothing goes on behind the caller's back, and his own signal will do.
+      const followed = writeQuorum < sync.length ? sync.map(() => follow(signal)) : undefined;
       const results: (readonly PutManyResult[] | undefined)[] = sync.map(() => undefined);
       const firsts: PutManyResult[] = [];
       const counts = refs.map(() => 0);
@@ -55,14 +56,14 @@ export class Writes {
         const enough = counts.every((count) => count >= writeQuorum);
         if (unanswered > 0 && (signal?.aborted || !enough)) return;
         over = true;
-        for (const { release } of followed) release();
+        for (const { release } of followed ?? []) release();
         if (signal?.aborted && !enough) {
           reject(signal.reason);
           return;
         }
         results.forEach((result, store) => {
-          if (result) return;
-          this.#leave(store, refs, blobs, followed[store]!.controller, writing[store]!);
+          const controller = followed?.[store]?.controller;
+          if (!result && controller) this.#leave(store, refs, blobs, controller, writing[store]!);
         });
         for (const each of missed) miss(each);
         resolve(
@@ -81,10 +82,10 @@ export class Writes {
         );
       };
 
-      const write = async (store: number, controller: AbortController) => {
+      const write = async (store: number, own: AbortSignal | undefined) => {
         let answer: readonly PutManyResult[];
         try {
-          answer = await putChecked(sync[store]!, blobs, refs, controller.signal);
+          answer = await putChecked(sync[store]!, blobs, refs, own);
         } catch (error) {
           answer = refs.map((ref) => ({ ref, error }));
         }
@@ -105,7 +106,7 @@ export class Writes {
         settle();
       };
 
-      const writing = sync.map((_, store) => write(store, followed[store]!.controller));
+      const writing = sync.map((_, store) => write(store, followed?.[store]?.controller.signal ?? signal));
     });
   }
 

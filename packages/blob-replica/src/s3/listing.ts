@@ -31,7 +31,10 @@ export async function* listPages(
       if (ref === undefined || !refText.test(ref)) continue;
       if (last !== undefined && ref <= last) {
         const where = `the bucket ${bucket} listed ${ref} after ${last}`;
-        throw new BlobError("unordered", `${where}: a bucket that does not list its keys in order is no store`);
+        throw new BlobError(
+          "unordered",
+          `${where}: a bucket that does not list its keys in order is no store`,
+        );
       }
       last = ref;
       length += page.write(ref, length, "hex");
@@ -40,7 +43,10 @@ export async function* listPages(
     signal?.throwIfAborted();
     const next = answer.IsTruncated === true ? answer.NextContinuationToken : undefined;
     if (next !== undefined && next === token) {
-      throw new BlobError("unavailable", `the bucket ${bucket} gives the same page of its listing again and again`);
+      throw new BlobError(
+        "unavailable",
+        `the bucket ${bucket} gives the same page of its listing again and again`,
+      );
     }
     token = next;
   } while (token !== undefined);

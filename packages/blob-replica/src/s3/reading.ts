@@ -46,7 +46,10 @@ export async function* readVerified(
   }
   const found = hash.digest("hex");
   if (found !== ref) {
-    throw new BlobError("corrupt", `the bucket ${place.bucket} has another content under ${place.keyOf(ref)}: that of ${found}`);
+    throw new BlobError(
+      "corrupt",
+      `the bucket ${place.bucket} has another content under ${place.keyOf(ref)}: that of ${found}`,
+    );
   }
   if (held) yield held;
 }

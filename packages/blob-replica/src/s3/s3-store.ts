@@ -192,8 +192,7 @@ class S3Store implements BlobStore {
     }
     const there = await headObject(this.#place, ref, signal);
     const sha256 = Buffer.from(ref, "hex").toString("base64");
-    const same =
-      there?.length === blob.length && (there.sha256 === undefined || there.sha256 === sha256);
+    const same = there?.length === blob.length && (there.sha256 === undefined || there.sha256 === sha256);
     if (there !== undefined && same) return false;
     await putObject(this.#place, { ref, blob, ifNone: false }, signal);
     return true;

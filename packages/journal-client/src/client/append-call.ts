@@ -78,7 +78,8 @@ export class AppendCall implements AppendStream {
     const { signal } = call;
     signal.removeEventListener("abort", this.#onAbort);
     this.#outcome = signal.aborted ? { reason: signal.reason } : outcome;
-    this.#running?.end();
+    // Ending it once more would make an error, with its stack, that nobody sees.
+    if (this.#running?.writableEnded === false) this.#running.end();
     this.#wake();
     call.end();
   }

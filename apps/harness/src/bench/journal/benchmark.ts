@@ -82,7 +82,7 @@ function setupOf({ windows, directBytes, fragmentBytes, readers }: Scale): strin
     `Gazette v0.103.0, one broker with a \`file://\` store, etcd, and the client of the window share the machine; each window is a process of its own, and the sides take turns (${windows} windows each).`,
     "Go client: `client.AppendService`, `client.Append`, `client.Appender` and `client.RetryReader` of go.gazette.dev/core v0.103.0 with their defaults, in `servers/gazette-peer/bench.go`. Ours: `JournalClient` with its defaults.",
     "Before it is measured, each connects and learns the route. Ours then runs an eighth to a fifth of the load uncounted, since V8 compiles what is hot; the Go program is compiled.",
-    "What is appended is text (JSON lines, which compress to about a third). Of the Appender it is written in chunks of 128 KiB, and the time ends with the commit.",
+    "What is appended is text (JSON lines). Of the Appender it is written in chunks of 128 KiB, and the time ends with the commit.",
     `Direct reads: fragments of ${mib(fragmentBytes)} (${mib(directBytes)} of content), opened by the URLs that the broker tells, decompressed in the client; a window in which a byte came through the broker is an error.`,
     "CPU is that of the client's process while it was measured; its memory is the most that it ever had resident.",
     `Blocked readers: ${readers.toLocaleString("en-US")} \`retryReader\`s of one client of an empty journal; the Go program has no such mode.`,

@@ -3,7 +3,7 @@ const words =
     " ",
   );
 
-/** Lines of JSON that compress to about a third, as the program of the Go client makes them. The same in every run. */
+/** Lines of JSON of the kind that the program of the Go client makes: they compress well, to a quarter or less. The same in every run. */
 export function jsonLines(bytes: number): Buffer {
   let state = 1;
   /** A linear congruential generator (the constants are those of Numerical Recipes); its upper bits are good enough here. */
