@@ -23,12 +23,18 @@ interface Listed {
 
 /** A real server of ours over a replica of two, as bs's clients meet it. */
 async function serveReplica(): Promise<AsyncDisposable & { readonly endpoint: string }> {
-  const store = await createReplica({
-    sync: [
-      { name: "one", store: memoryStore() },
-      { name: "two", store: memoryStore() },
-    ],
-  });
+  return serve(
+    await createReplica({
+      sync: [
+        { name: "one", store: memoryStore() },
+        { name: "two", store: memoryStore() },
+      ],
+    }),
+  );
+}
+
+/** Disposes of the store, too, where that can be. */
+async function serve(store: BlobStore): Promise<AsyncDisposable & { readonly endpoint: string }> {
   const server = new Server({ "grpc.max_receive_message_length": 65 * 1024 * 1024 });
   addBlobService(server, store, { anchorMap: memoryAnchorMap() });
   const port = await new Promise<number>((resolve, reject) => {
@@ -40,7 +46,7 @@ async function serveReplica(): Promise<AsyncDisposable & { readonly endpoint: st
     endpoint: `127.0.0.1:${port}`,
     async [Symbol.asyncDispose]() {
       server.forceShutdown();
-      await store[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]?.();
     },
   };
 }
@@ -66,6 +72,18 @@ describe.skipIf(!requireServer("bs-peer"))("bobg/bs v0.4.0", { timeout: 120_000 
       { check: "AllRefs", ok: true },
       { check: "Anchors", ok: true },
     ]);
+  });
+
+  it("finds by the same checks that a store is none which gives other bytes than it was given", async () => {
+    const honest = memoryStore();
+    const lying: BlobStore = {
+      put: (blob, options) => honest.put(blob, options),
+      listRefs: (after, options) => honest.listRefs(after, options),
+      get: async (ref, options) => Uint8Array.from(await honest.get(ref, options), (byte) => byte ^ 1),
+    };
+    await using server = await serve(lying);
+    const { stdout } = await runBsPeer(["check", "-addr", server.endpoint], { mayFail: true });
+    expect(stdout.toString()).toContain('{"check":"ReadWrite","ok":false}');
   });
 
   it("reads by its client what ours wrote, and ours what it wrote", async () => {

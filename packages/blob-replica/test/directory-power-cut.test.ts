@@ -72,7 +72,7 @@ describe("directoryStore after a power cut", () => {
         expect(cutAt).toBeLessThan(2000);
       }
     },
-    30_000,
+    120_000,
   );
 
   it("has a deleted blob no more", async () => {

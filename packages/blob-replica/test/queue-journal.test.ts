@@ -192,7 +192,7 @@ describe("the queue on disk", () => {
     await push(queue, 0);
     const poison = queue.stores.map(({ backlog }) => backlog.take({ entries: 1, bytes: 1e9 }, 0)[0]!);
     let most = 0;
-    for (let round = 0; round < 100; round++) {
+    for (let round = 0; round < 200; round++) {
       await push(queue, ...Array.from({ length: 200 }, (_, i) => 1 + round * 200 + i));
       take(queue, 0, 200);
       take(queue, 1, 200);
@@ -312,6 +312,7 @@ describe("the queue on disk", () => {
     await push(queue, 1);
     await Promise.all([push(queue, 1), push(queue, 1)]);
     expect(waiting(queue)).toEqual([[1], [1]]);
+    expect(queue.stores[0]!.backlog.bytes).toBe(1);
     expect(queue.tryReserve(2)).toBeDefined();
     files.kill();
     expect(waiting(await open(files))).toEqual([[1], [1]]);

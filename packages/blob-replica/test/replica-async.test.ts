@@ -167,7 +167,8 @@ describe("asynchronous stores", () => {
     for (let i = 0; i < 5; i++) await replica.put(numbered(i));
     await it.clock.advance(600_000);
     it.far[0]!.up();
-    for (let ms = 0; ms < 30_000 && replica.state().async[0]!.backlog === 5; ms += 100) await it.clock.advance(100);
+    for (let ms = 0; ms < 30_000 && replica.state().async[0]!.backlog === 5; ms += 100)
+      await it.clock.advance(100);
     expect(replica.state().async[0]!.backlog).toBe(0);
   });
 

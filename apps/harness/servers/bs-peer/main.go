@@ -130,23 +130,17 @@ func runCheck(ctx context.Context, args []string) error {
 			Name: "Anchors", F: func(t *testing.T) { testutil.Anchors(ctx, t, client, true) },
 		})
 	}
-	testing.Init()
-	// What failed checks print goes to stdout otherwise, between the documents.
-	var out = os.Stdout
-	os.Stdout = os.Stderr
-	var failed []string
-	for _, check := range checks {
-		var ok = testing.RunTests(func(_, _ string) (bool, error) { return true, nil }, []testing.InternalTest{check})
-		if !ok {
-			failed = append(failed, check.Name)
-		}
-		if err := json.NewEncoder(out).Encode(map[string]any{"check": check.Name, "ok": ok}); err != nil {
-			return err
+	// testing.RunTests alone runs nothing outside of `go test`: only M.Run, which Main calls, sets how often each test runs.
+	// What tests print would go to stdout, between the documents. Main ends the process, with 1 if a check failed.
+	var out = json.NewEncoder(os.Stdout)
+	os.Stdout, os.Args = os.Stderr, os.Args[:1]
+	for i, check := range checks {
+		checks[i].F = func(t *testing.T) {
+			defer func() { _ = out.Encode(map[string]any{"check": check.Name, "ok": !t.Failed()}) }()
+			check.F(t)
 		}
 	}
-	if len(failed) > 0 {
-		return fmt.Errorf("failed: %v", failed)
-	}
+	testing.Main(func(_, _ string) (bool, error) { return true, nil }, checks, nil, nil)
 	return nil
 }
 

@@ -181,8 +181,8 @@ export class Worker {
     }
     let storeFailed = false;
     for (const { entry, error } of failed) {
-      const overtaken = done.length > 0 || (entry.tries > 0 && entry.successesThen < this.#successes);
-      storeFailed ||= !overtaken;
+      entry.overtaken ||= done.length > 0 || (entry.tries > 0 && entry.successesThen < this.#successes);
+      storeFailed ||= !entry.overtaken;
       entry.tries++;
       entry.successesThen = this.#successes;
       backlog.retry(entry, nowMs + this.#waitMs(entry.tries));

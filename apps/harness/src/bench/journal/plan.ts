@@ -21,7 +21,7 @@ export interface Scale {
 export const fullScale: Scale = {
   windows: 5,
   smallAppends: 1_000_000,
-  mediumAppends: 300_000,
+  mediumAppends: 100_000,
   syncAppends: 1_500,
   wholeBytes: 1024 * MIB,
   directBytes: 256 * MIB,

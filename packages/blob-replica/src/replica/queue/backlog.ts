@@ -15,6 +15,8 @@ export interface Entry {
   notBeforeMs: number;
   /** How many writes the store had taken when this one failed: one that others overtake is to blame itself. */
   successesThen: number;
+  /** Others were: its failures say nothing about the store any more. */
+  overtaken: boolean;
 }
 
 export interface BatchLimits {
@@ -51,6 +53,7 @@ export class Backlog {
       tries: 0,
       notBeforeMs: 0,
       successesThen: 0,
+      overtaken: false,
     };
     this.#byRef.set(ref, entry);
     this.#order.push(entry);
