@@ -9,7 +9,52 @@ export {
   putMany,
   streamBlob,
 } from "./capabilities.js";
+export {
+  type AnchorStore,
+  type FileAnchorStoreOptions,
+  fileAnchorStore,
+  memoryAnchorStore,
+} from "./content/anchor-store.js";
+export {
+  type Anchor,
+  type Anchors,
+  type AnchorsOptions,
+  anchorReferences,
+  anchors,
+} from "./content/anchors.js";
+export {
+  type BlobTree,
+  type BlobTreeOptions,
+  type BlobTreeStreamOptions,
+  join,
+  openBlobTree,
+  treeReferences,
+} from "./content/blob-tree.js";
+export type { ChunkerOptions } from "./content/fast-cdc.js";
+export { type SplitOptions, split } from "./content/split.js";
 export { BlobError, type BlobErrorCode, type BlobErrorOptions, type StoreFailure } from "./errors.js";
+export { type CandidateStore, fileCandidateStore, memoryCandidateStore } from "./maintenance/candidates.js";
+export { type GcOptions, type GcProgress, type GcReport, gc } from "./maintenance/gc.js";
+export { type GcGuard, type GcGuardOptions, gcGuard } from "./maintenance/gc-guard.js";
+export type { Reference, References } from "./maintenance/marking.js";
+export { prefixDigests } from "./maintenance/prefix-digests.js";
+export {
+  type ReconcileReport,
+  type Resume,
+  reconcile,
+  type SyncOptions,
+  type SyncProgress,
+  type SyncReport,
+  sync,
+} from "./maintenance/sync.js";
+export {
+  type BadBlob,
+  type BlobProblem,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  verify,
+} from "./maintenance/verify.js";
 export { parseRef, type Ref, refBytes, refFromBytes, refOf, refToBytes } from "./ref.js";
 export { createReplica } from "./replica/create-replica.js";
 export type {
@@ -28,6 +73,7 @@ export type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  PrefixDigest,
   PutManyResult,
   PutOptions,
   PutResult,

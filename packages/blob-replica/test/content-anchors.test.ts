@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeAnchorNode, encodeAnchorNode } from "../src/content/anchor-node.js";
 import { type AnchorStore, fileAnchorStore, memoryAnchorStore } from "../src/content/anchor-store.js";
-import { type Anchor, anchors, anchorReferences } from "../src/content/anchors.js";
+import { type Anchor, anchorReferences, anchors } from "../src/content/anchors.js";
 import { type BlobStore, memoryStore, type Ref, refOf } from "../src/index.js";
 import { systemProcess } from "../src/system.js";
 
@@ -17,7 +17,8 @@ async function all(list: AsyncIterable<Anchor>): Promise<Anchor[]> {
   return result;
 }
 
-const byName = (a: { name: string }, b: { name: string }) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
+const byName = (a: { name: string }, b: { name: string }) =>
+  Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
 
 let dir = "";
 beforeAll(async () => {
@@ -29,7 +30,10 @@ afterAll(async () => {
 
 describe("anchors", () => {
   it("answer as a table of names and times does", { timeout: 60_000 }, async () => {
-    const names = fc.oneof(fc.constantFrom("a", "b", "ab", "ä", "\u{1f600}", "\uffff"), fc.string({ unit: "grapheme", minLength: 1, maxLength: 9 }));
+    const names = fc.oneof(
+      fc.constantFrom("a", "b", "ab", "ä", "\u{1f600}", "\uffff"),
+      fc.string({ unit: "grapheme", minLength: 1, maxLength: 9 }),
+    );
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ name: names, atMs: fc.nat(50), ref: fc.nat(5) }), { maxLength: 60 }),
@@ -97,13 +101,19 @@ describe("anchors", () => {
     const store = memoryStore();
     const cell = memoryAnchorStore();
     await Promise.all(
-      Array.from({ length: 40 }, (_, n) => anchors(store, cell).put(`name ${n % 10}`, refOfNumber(n), { atMs: n })),
+      Array.from({ length: 40 }, (_, n) =>
+        anchors(store, cell).put(`name ${n % 10}`, refOfNumber(n), { atMs: n }),
+      ),
     );
     const map = anchors(store, cell);
     expect(await all(map.list())).toHaveLength(10);
-    expect(await all(map.history("name 3"))).toEqual([3, 13, 23, 33].map((n) => ({ name: "name 3", ref: refOfNumber(n), atMs: n })));
+    expect(await all(map.history("name 3"))).toEqual(
+      [3, 13, 23, 33].map((n) => ({ name: "name 3", ref: refOfNumber(n), atMs: n })),
+    );
     const always: AnchorStore = { load: () => cell.load(), swap: async () => false };
-    await expect(anchors(store, always, { maxConflicts: 3 }).put("x", refOfNumber(1))).rejects.toMatchObject({ code: "conflict" });
+    await expect(anchors(store, always, { maxConflicts: 3 }).put("x", refOfNumber(1))).rejects.toMatchObject({
+      code: "conflict",
+    });
   });
 
   it("change nothing when they have the entry already, and refuse names and times that are none", async () => {
@@ -117,7 +127,9 @@ describe("anchors", () => {
       await expect(map.put(name, refOfNumber(1))).rejects.toMatchObject({ code: "invalid-argument" });
     }
     for (const atMs of [-1, 0.5, Number.NaN, 2 ** 53]) {
-      await expect(map.put("a", refOfNumber(1), { atMs })).rejects.toMatchObject({ code: "invalid-argument" });
+      await expect(map.put("a", refOfNumber(1), { atMs })).rejects.toMatchObject({
+        code: "invalid-argument",
+      });
     }
     await expect(map.put("a", "x" as Ref)).rejects.toMatchObject({ code: "invalid-ref" });
   });
@@ -125,7 +137,8 @@ describe("anchors", () => {
   it("refuse maps that are none", async () => {
     const store = memoryStore();
     const key = { name: Buffer.from("a"), atMs: 1 };
-    const leaf = (await store.put(encodeAnchorNode({ level: 0, entries: [{ ...key, ref: refOfNumber(1) }] }))).ref;
+    const leaf = (await store.put(encodeAnchorNode({ level: 0, entries: [{ ...key, ref: refOfNumber(1) }] })))
+      .ref;
     const nodes = [
       encodeAnchorNode({ level: 2, entries: [{ ...key, ref: leaf }] }),
       encodeAnchorNode({ level: 1, entries: [{ ...key, atMs: 2, ref: leaf }] }),
@@ -136,7 +149,13 @@ describe("anchors", () => {
       await cell.swap(undefined, (await store.put(node)).ref);
       await expect(anchors(store, cell).get("a")).rejects.toMatchObject({ code: "bad-data" });
     }
-    const good = encodeAnchorNode({ level: 0, entries: [{ ...key, ref: leaf }, { ...key, atMs: 2, ref: leaf }] });
+    const good = encodeAnchorNode({
+      level: 0,
+      entries: [
+        { ...key, ref: leaf },
+        { ...key, atMs: 2, ref: leaf },
+      ],
+    });
     fc.assert(
       fc.property(fc.nat(good.length - 1), fc.nat(255), fc.nat(good.length), (at, byte, length) => {
         const bytes = new Uint8Array(good);
@@ -151,20 +170,27 @@ describe("anchors", () => {
       }),
       { numRuns: 1000 },
     );
-    expect(anchorReferences(good)).toEqual([{ ref: leaf, leaf: false }, { ref: leaf, leaf: false }]);
+    expect(anchorReferences(good)).toEqual([
+      { ref: leaf, leaf: false },
+      { ref: leaf, leaf: false },
+    ]);
     expect(anchorReferences(new Uint8Array(3))).toEqual([]);
   });
 });
 
 describe("the anchor file", () => {
-  it("swaps only what is there, also for many at once, and leaves one file", { timeout: 30_000 }, async () => {
+  it("swaps only what is there, also for many at once, and leaves one file", {
+    timeout: 30_000,
+  }, async () => {
     const path = join(dir, "one", "root");
     const stores = Array.from({ length: 4 }, () => fileAnchorStore(path));
     expect(await stores[0]!.load()).toBeUndefined();
     expect(await stores[0]!.swap(refOfNumber(1), refOfNumber(2))).toBe(false);
     let value: Ref | undefined;
     for (let round = 1; round <= 5; round++) {
-      const swapped = await Promise.all(stores.map((store, n) => store.swap(value, refOfNumber(round * 10 + n))));
+      const swapped = await Promise.all(
+        stores.map((store, n) => store.swap(value, refOfNumber(round * 10 + n))),
+      );
       expect(swapped.filter((each) => each)).toHaveLength(1);
       value = refOfNumber(round * 10 + swapped.indexOf(true));
       for (const store of stores) expect(await store.load()).toBe(value);
@@ -182,7 +208,9 @@ describe("the anchor file", () => {
     expect(await readdir(dir)).not.toContain("root.lock");
 
     await writeFile(`${path}.lock`, self.token);
-    await expect(fileAnchorStore(path, { lockTimeoutMs: 20 }).swap(refOfNumber(1), refOfNumber(2))).rejects.toMatchObject({ code: "unavailable" });
+    await expect(
+      fileAnchorStore(path, { lockTimeoutMs: 20 }).swap(refOfNumber(1), refOfNumber(2)),
+    ).rejects.toMatchObject({ code: "unavailable" });
     const waiting = fileAnchorStore(path).swap(refOfNumber(1), refOfNumber(2));
     await rm(`${path}.lock`);
     expect(await waiting).toBe(true);
@@ -192,7 +220,9 @@ describe("the anchor file", () => {
     const path = join(dir, "bad");
     await writeFile(path, "hello");
     await expect(fileAnchorStore(path).load()).rejects.toMatchObject({ code: "bad-data" });
-    await expect(fileAnchorStore(path).swap(undefined, refOfNumber(1))).rejects.toMatchObject({ code: "bad-data" });
+    await expect(fileAnchorStore(path).swap(undefined, refOfNumber(1))).rejects.toMatchObject({
+      code: "bad-data",
+    });
     expect(() => fileAnchorStore("")).toThrowError(expect.objectContaining({ code: "invalid-argument" }));
   });
 });

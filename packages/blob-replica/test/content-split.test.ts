@@ -64,7 +64,9 @@ describe("the chunker", () => {
     // Computed by a second implementation, in Python.
     const table = gearTable();
     expect([...table.subarray(0, 2)].map((word) => word.toString(16))).toEqual(["5d5015a5", "ad6ae7cd"]);
-    expect(createHash("sha256").update(table).digest("hex")).toBe("a3b98c2f069a067907c8767c685c6987d9dda6b975dd9a2f8352e9b2bfa7da52");
+    expect(createHash("sha256").update(table).digest("hex")).toBe(
+      "a3b98c2f069a067907c8767c685c6987d9dda6b975dd9a2f8352e9b2bfa7da52",
+    );
     const chunker = new Chunker({ averageBytes: 1024 });
     const lengths = [...chunker.push(noise(10_000))].map((chunk) => chunk.length);
     expect(lengths).toEqual([1096, 1083, 360, 703, 1042, 1157, 1084, 1428, 1436]);
@@ -113,7 +115,9 @@ describe("the chunker", () => {
   });
 
   it.each([0, 1000, 1023, 512, 2 ** 25, Number.NaN])("refuses an average of %s", (averageBytes) => {
-    expect(() => new Chunker({ averageBytes })).toThrowError(expect.objectContaining({ code: "invalid-argument" }));
+    expect(() => new Chunker({ averageBytes })).toThrowError(
+      expect.objectContaining({ code: "invalid-argument" }),
+    );
   });
 });
 
@@ -140,7 +144,9 @@ describe("split and join", () => {
     );
   });
 
-  it("share at least nine tenths of the bytes of chunks after a byte is put in front of 16 MiB", { timeout: 30_000 }, async () => {
+  it("share at least nine tenths of the bytes of chunks after a byte is put in front of 16 MiB", {
+    timeout: 30_000,
+  }, async () => {
     const bytes = noise(16 * 1024 * 1024);
     const store = memoryStore();
     await split(store, bytes);
@@ -199,7 +205,9 @@ describe("split and join", () => {
     expect(most).toBeGreaterThan(3);
     expect(most).toBeLessThanOrEqual(16_384 / 256);
     most = 0;
-    expect((await read(tree.stream({ start: 100, end: 200, prefetchBytes: 0 }))).equals(bytes.subarray(100, 200))).toBe(true);
+    expect(
+      (await read(tree.stream({ start: 100, end: 200, prefetchBytes: 0 }))).equals(bytes.subarray(100, 200)),
+    ).toBe(true);
     expect(most).toBe(1);
     for await (const _ of tree.stream({ prefetchBytes: 100_000 })) break;
     expect(running).toBe(0);
@@ -213,7 +221,9 @@ describe("split and join", () => {
     expect(running).toBe(0);
   });
 
-  it("hold a bounded number of chunks while they store, and stop at the first failure", { timeout: 20_000 }, async () => {
+  it("hold a bounded number of chunks while they store, and stop at the first failure", {
+    timeout: 20_000,
+  }, async () => {
     const inner = memoryStore();
     let running = 0;
     let most = 0;
@@ -233,7 +243,9 @@ describe("split and join", () => {
     const source = (async function* () {
       for (; pulled < 1000; pulled++) yield noise(4096, pulled + 1);
     })();
-    await expect(split(slow, source, { averageBytes: 1024, concurrency: 3 })).rejects.toThrow("the disk is gone");
+    await expect(split(slow, source, { averageBytes: 1024, concurrency: 3 })).rejects.toThrow(
+      "the disk is gone",
+    );
     expect(most).toBe(3);
     expect(running).toBe(0);
     expect(pulled).toBeLessThan(100);
@@ -284,8 +296,11 @@ describe("trees of others", () => {
     const store = memoryStore();
     const { ref: chunk } = await store.put(noise(10));
     let child: TreeChild = { ref: chunk, size: 10 };
-    for (let level = 1; level <= 8; level++) child = await put(store, level, new Array<TreeChild>(64).fill(child));
-    await expect(openBlobTree(store, child.ref, { maxBytes: 10_000_000 })).rejects.toMatchObject({ code: "bad-data" });
+    for (let level = 1; level <= 8; level++)
+      child = await put(store, level, new Array<TreeChild>(64).fill(child));
+    await expect(openBlobTree(store, child.ref, { maxBytes: 10_000_000 })).rejects.toMatchObject({
+      code: "bad-data",
+    });
     const tree = await openBlobTree(store, child.ref);
     expect(tree.size).toBe(10 * 64 ** 8);
     await expect(tree.read(0, tree.size)).rejects.toMatchObject({ code: "invalid-argument" });
@@ -306,7 +321,9 @@ describe("trees of others", () => {
       fc.property(
         fc.oneof(
           fc.uint8Array({ maxLength: 200 }),
-          fc.uint8Array({ maxLength: 90 }).map((bytes) => Uint8Array.from([0x89, 0x62, 0x52, 0x74, 1, ...bytes])),
+          fc
+            .uint8Array({ maxLength: 90 })
+            .map((bytes) => Uint8Array.from([0x89, 0x62, 0x52, 0x74, 1, ...bytes])),
           fc.tuple(fc.nat(good.length - 1), fc.nat(255)).map(([at, byte]) => {
             const bytes = new Uint8Array(good);
             bytes[at] = byte;
@@ -332,7 +349,10 @@ describe("trees of others", () => {
     const store = memoryStore();
     const ref = await split(store, noise(100));
     const other = await split(store, noise(101));
-    const lying: BlobStore = { ...counted(store).store, get: (asked) => store.get(asked === ref ? other : asked) };
+    const lying: BlobStore = {
+      ...counted(store).store,
+      get: (asked) => store.get(asked === ref ? other : asked),
+    };
     await expect(openBlobTree(lying, ref)).rejects.toMatchObject({ code: "corrupt" });
     const { ref: plain } = await store.put(noise(50));
     await expect(openBlobTree(store, plain)).rejects.toMatchObject({ code: "bad-data" });

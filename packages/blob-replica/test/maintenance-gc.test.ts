@@ -4,8 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Clock } from "../src/clock.js";
-import { anchorReferences, anchors } from "../src/content/anchors.js";
 import { memoryAnchorStore } from "../src/content/anchor-store.js";
+import { anchorReferences, anchors } from "../src/content/anchors.js";
 import { join as joinContent, treeReferences } from "../src/content/blob-tree.js";
 import { split } from "../src/content/split.js";
 import { BlobError, type BlobStore, memoryStore, type Ref, refOf } from "../src/index.js";
@@ -91,90 +91,118 @@ async function reachable(store: BlobStore, roots: Iterable<Ref>): Promise<Set<Re
 }
 
 describe("gc", () => {
-  it("loses nothing that is put, put again, touched or rooted while it runs, in any interleaving", { timeout: 120_000 }, async () => {
+  it("loses nothing that is put, put again, touched or rooted while it runs, in any interleaving", {
+    timeout: 120_000,
+  }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 - 1 }), fc.constantFrom(0, 5, 1e9), async (seed, keepMs) => {
-        const random = chance(seed);
-        const inner = memoryStore();
-        const clock = new HandClock();
-        const pause = async () => {
-          for (let n = random(5); n > 0; n--) await undefined;
-          clock.nowMs += random(3);
-        };
-        const guard = gcGuard(slowed(inner, pause), { references, keepMs, clock });
-        const roots = new Map<string, Ref>();
-        const known: Ref[] = []; // of which many are garbage
-        const contents = new Map<Ref, Uint8Array>();
-        const fresh = new Set<Ref>(); // put or touched since the last run began
-        let runNow = 0; // 0: none
-        let count = 0;
-        /** What began in a run and has ended must be there at its end. */
-        const inRun = async <T>(work: () => Promise<T>, refIn: (result: T) => Ref | undefined): Promise<T> => {
-          const before = runNow;
-          const result = await work();
-          const ref = refIn(result);
-          if (ref !== undefined && runNow !== 0 && runNow === before) fresh.add(ref);
-          return result;
-        };
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+        fc.constantFrom(0, 5, 1e9),
+        async (seed, keepMs) => {
+          const random = chance(seed);
+          const inner = memoryStore();
+          const clock = new HandClock();
+          const pause = async () => {
+            for (let n = random(5); n > 0; n--) await undefined;
+            clock.nowMs += random(3);
+          };
+          const guard = gcGuard(slowed(inner, pause), { references, keepMs, clock });
+          const roots = new Map<string, Ref>();
+          const known: Ref[] = []; // of which many are garbage
+          const contents = new Map<Ref, Uint8Array>();
+          const fresh = new Set<Ref>(); // put or touched since the last run began
+          let runNow = 0; // 0: none
+          let count = 0;
+          /** What began in a run and has ended must be there at its end. */
+          const inRun = async <T>(
+            work: () => Promise<T>,
+            refIn: (result: T) => Ref | undefined,
+          ): Promise<T> => {
+            const before = runNow;
+            const result = await work();
+            const ref = refIn(result);
+            if (ref !== undefined && runNow !== 0 && runNow === before) fresh.add(ref);
+            return result;
+          };
 
-        /** What a client may refer to, and a root may point to: what its own root leads to, and what it has touched. */
-        const client = async (name: string): Promise<void> => {
-          for (let step = 0; step < 25; step++) {
-            const mine = roots.get(name);
-            const touched: Ref[] = [];
-            for (let n = random(3); n > 0 && known.length > 0; n--) {
-              const ref = known[random(known.length)]!;
-              if (await inRun(() => guard.touch(ref), (whole) => (whole ? ref : undefined))) touched.push(ref);
+          /** What a client may refer to, and a root may point to: what its own root leads to, and what it has touched. */
+          const client = async (name: string): Promise<void> => {
+            for (let step = 0; step < 25; step++) {
+              const mine = roots.get(name);
+              const touched: Ref[] = [];
+              for (let n = random(3); n > 0 && known.length > 0; n--) {
+                const ref = known[random(known.length)]!;
+                if (
+                  await inRun(
+                    () => guard.touch(ref),
+                    (whole) => (whole ? ref : undefined),
+                  )
+                )
+                  touched.push(ref);
+              }
+              const below = mine ? references(contents.get(mine)!) : [];
+              // While this client's own root leads to it, what it refers to stays.
+              const children = [
+                ...new Set([...touched, ...(mine && random(2) ? [mine] : []), ...below.slice(0, random(3))]),
+              ];
+              const action = random(6);
+              if (action === 0) {
+                if (keepMs > 5 || touched.length === 0) roots.delete(name);
+              } else if (action === 1 && touched[0] !== undefined && keepMs > 5) {
+                roots.set(name, touched[0]);
+              } else {
+                // The old one again, or a new one.
+                const again =
+                  random(3) === 0
+                    ? [...contents].find(([, blob]) => references(blob).length === 0)
+                    : undefined;
+                const blob =
+                  again?.[1] ??
+                  blobOf(
+                    count++,
+                    keepMs > 5 ? children : children.filter((ref) => ref === mine || below.includes(ref)),
+                  );
+                const { ref } = await inRun(
+                  () => guard.put(blob),
+                  (result) => result.ref,
+                );
+                contents.set(ref, blob);
+                known.push(ref);
+                // Without a time for which it is kept, only a run that has begun before the put keeps it: the root comes at once.
+                if (random(2) || keepMs <= 5) roots.set(name, ref);
+              }
+              await pause();
             }
-            const below = mine ? references(contents.get(mine)!) : [];
-            // While this client's own root leads to it, what it refers to stays.
-            const children = [...new Set([...touched, ...(mine && random(2) ? [mine] : []), ...below.slice(0, random(3))])];
-            const action = random(6);
-            if (action === 0) {
-              if (keepMs > 5 || touched.length === 0) roots.delete(name);
-            } else if (action === 1 && touched[0] !== undefined && keepMs > 5) {
-              roots.set(name, touched[0]);
-            } else {
-              // The old one again, or a new one.
-              const again = random(3) === 0 ? [...contents].find(([, blob]) => references(blob).length === 0) : undefined;
-              const blob = again?.[1] ?? blobOf(count++, keepMs > 5 ? children : children.filter((ref) => ref === mine || below.includes(ref)));
-              const { ref } = await inRun(() => guard.put(blob), (result) => result.ref);
-              contents.set(ref, blob);
-              known.push(ref);
-              // Without a time for which it is kept, only a run that has begun before the put keeps it: the root comes at once.
-              if (random(2) || keepMs <= 5) roots.set(name, ref);
+          };
+          const collector = async (): Promise<void> => {
+            for (let run = 1; run <= 3; run++) {
+              fresh.clear();
+              runNow = run;
+              await gc(guard, {
+                concurrency: 1 + random(3),
+                roots: async function* () {
+                  for (const name of ["a", "b", "c"]) {
+                    await pause();
+                    const ref = roots.get(name);
+                    if (ref) yield ref;
+                  }
+                },
+              });
+              runNow = 0;
+              for (const ref of fresh) expect(await inner.has?.(ref)).toBe(true);
+              await reachable(inner, roots.values());
             }
-            await pause();
-          }
-        };
-        const collector = async (): Promise<void> => {
-          for (let run = 1; run <= 3; run++) {
-            fresh.clear();
-            runNow = run;
-            await gc(guard, {
-              concurrency: 1 + random(3),
-              roots: async function* () {
-                for (const name of ["a", "b", "c"]) {
-                  await pause();
-                  const ref = roots.get(name);
-                  if (ref) yield ref;
-                }
-              },
-            });
-            runNow = 0;
-            for (const ref of fresh) expect(await inner.has?.(ref)).toBe(true);
-            await reachable(inner, roots.values());
-          }
-        };
-        await Promise.all([client("a"), client("b"), client("c"), collector()]);
-        await reachable(inner, roots.values());
-        // When nobody writes any more and nothing is recent, exactly the garbage goes.
-        clock.nowMs += 3e9;
-        const report = await gc(guard, { roots: () => roots.values() });
-        const left = await reachable(inner, roots.values());
-        expect(await refsOf(inner)).toEqual([...left].sort());
-        expect(report).toMatchObject({ marked: left.size, deleted: report.garbage });
-      }),
+          };
+          await Promise.all([client("a"), client("b"), client("c"), collector()]);
+          await reachable(inner, roots.values());
+          // When nobody writes any more and nothing is recent, exactly the garbage goes.
+          clock.nowMs += 3e9;
+          const report = await gc(guard, { roots: () => roots.values() });
+          const left = await reachable(inner, roots.values());
+          expect(await refsOf(inner)).toEqual([...left].sort());
+          expect(report).toMatchObject({ marked: left.size, deleted: report.garbage });
+        },
+      ),
       { numRuns: 150 },
     );
   });
@@ -261,10 +289,20 @@ describe("gc", () => {
       put: (blob) => store.put(blob),
       listRefs: (after) => store.listRefs(after),
     };
-    await expect(gc(gcGuard(reading, { references }), { roots: () => [] })).rejects.toMatchObject({ code: "unsupported" });
-    expect(await gc(gcGuard(reading, { references }), { roots: () => [ref], dryRun: true })).toMatchObject({ garbage: 0, deleted: 0 });
-    expect(await gc(gcGuard(reading, { references }), { roots: () => [], dryRun: true })).toMatchObject({ garbage: 2, deleted: 0 });
-    await expect(gc({ ...guard, touch: async () => true } as never, { roots: () => [] })).rejects.toMatchObject({ code: "invalid-argument" });
+    await expect(gc(gcGuard(reading, { references }), { roots: () => [] })).rejects.toMatchObject({
+      code: "unsupported",
+    });
+    expect(await gc(gcGuard(reading, { references }), { roots: () => [ref], dryRun: true })).toMatchObject({
+      garbage: 0,
+      deleted: 0,
+    });
+    expect(await gc(gcGuard(reading, { references }), { roots: () => [], dryRun: true })).toMatchObject({
+      garbage: 2,
+      deleted: 0,
+    });
+    await expect(
+      gc({ ...guard, touch: async () => true } as never, { roots: () => [] }),
+    ).rejects.toMatchObject({ code: "invalid-argument" });
   });
 
   it("ends with the caller's reason, and another run does the rest", async () => {
@@ -332,11 +370,15 @@ describe("gc with a grace period", () => {
   it("deletes only what two runs found to be garbage, so long apart", async () => {
     const dir = await mkdtemp(join(tmpdir(), "blob-gc-"));
     try {
-      for (const candidates of [memoryCandidateStore(), fileCandidateStore(join(dir, "state", "candidates"))]) {
+      for (const candidates of [
+        memoryCandidateStore(),
+        fileCandidateStore(join(dir, "state", "candidates")),
+      ]) {
         const clock = new HandClock();
         const store = memoryStore(); // other processes put here, too
         const grace = { afterMs: 1000, candidates };
-        const run = (roots: readonly Ref[]) => gc(gcGuard(store, { references, clock }), { roots: () => roots, grace });
+        const run = (roots: readonly Ref[]) =>
+          gc(gcGuard(store, { references, clock }), { roots: () => roots, grace });
         const { ref: one } = await store.put(blobOf(1));
         expect(await run([])).toMatchObject({ garbage: 1, deleted: 0, candidates: 1 });
         clock.nowMs += 999;
@@ -386,19 +428,22 @@ describe("gc with a grace period", () => {
 describe("a set of refs", () => {
   it("is a set with flags, packed", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(3000), fc.integer({ min: 1, max: 3 })), { maxLength: 3000 }), (adds) => {
-        const set = new RefSet();
-        const model = new Map<Ref, number>();
-        for (const [n, flags] of adds) {
-          const ref = refOf(blobOf(n));
-          const before = model.get(ref) ?? 0;
-          expect(set.add(ref, flags)).toBe(flags & ~before);
-          model.set(ref, before | flags);
-        }
-        expect(set.size).toBe(model.size);
-        expect(new Map([...set.entries()].map(({ ref, flags }) => [ref, flags]))).toEqual(model);
-        for (let n = 0; n < 100; n++) expect(set.has(refOf(blobOf(n)))).toBe(model.has(refOf(blobOf(n))));
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.nat(3000), fc.integer({ min: 1, max: 3 })), { maxLength: 3000 }),
+        (adds) => {
+          const set = new RefSet();
+          const model = new Map<Ref, number>();
+          for (const [n, flags] of adds) {
+            const ref = refOf(blobOf(n));
+            const before = model.get(ref) ?? 0;
+            expect(set.add(ref, flags)).toBe(flags & ~before);
+            model.set(ref, before | flags);
+          }
+          expect(set.size).toBe(model.size);
+          expect(new Map([...set.entries()].map(({ ref, flags }) => [ref, flags]))).toEqual(model);
+          for (let n = 0; n < 100; n++) expect(set.has(refOf(blobOf(n)))).toBe(model.has(refOf(blobOf(n))));
+        },
+      ),
       { numRuns: 20 },
     );
   });

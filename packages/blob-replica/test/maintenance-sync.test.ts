@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BlobError, type BlobStore, memoryStore, type Ref, refOf } from "../src/index.js";
 import { prefixDigests } from "../src/maintenance/prefix-digests.js";
-import { reconcile, type Resume, sync } from "../src/maintenance/sync.js";
+import { type Resume, reconcile, sync } from "../src/maintenance/sync.js";
 
 const blob = (n: number): Uint8Array => new TextEncoder().encode(`blob ${n}`);
 
@@ -19,7 +19,10 @@ async function refsOf(store: BlobStore): Promise<Ref[]> {
 }
 
 /** As a store behind a network: it counts what it is asked. */
-function remote(store: BlobStore): { store: BlobStore; calls: { digests: number; prefixes: number; listed: number } } {
+function remote(store: BlobStore): {
+  store: BlobStore;
+  calls: { digests: number; prefixes: number; listed: number };
+} {
   const calls = { digests: 0, prefixes: 0, listed: 0 };
   return {
     calls,
@@ -63,33 +66,45 @@ const kinds = fc.constantFrom("none", "from", "to", "both");
 const numbers = fc.uniqueArray(fc.nat(2000), { maxLength: 900 });
 
 describe("sync", () => {
-  it("makes the second store the union, whatever the stores hold and whoever has digests", { timeout: 60_000 }, async () => {
+  it("makes the second store the union, whatever the stores hold and whoever has digests", {
+    timeout: 60_000,
+  }, async () => {
     await fc.assert(
-      fc.asyncProperty(numbers, numbers, kinds, fc.integer({ min: 1, max: 20 }), async (ours, theirs, kind, concurrency) => {
-        const from = await storeOf(ours);
-        const to = await storeOf(theirs);
-        const report = await sync(
-          kind === "from" || kind === "both" ? remote(from).store : from,
-          kind === "to" || kind === "both" ? remote(to).store : to,
-          { concurrency },
-        );
-        const missing = ours.filter((n) => !theirs.includes(n));
-        expect(await refsOf(to)).toEqual([...new Set([...ours, ...theirs])].map((n) => refOf(blob(n))).sort());
-        expect(report).toMatchObject({
-          complete: true,
-          compared: ours.length,
-          missing: missing.length,
-          copied: missing.length,
-          copiedBytes: missing.reduce((sum, n) => sum + blob(n).length, 0),
-          failed: [],
-        });
-        expect(await refsOf(from)).toHaveLength(ours.length);
-      }),
+      fc.asyncProperty(
+        numbers,
+        numbers,
+        kinds,
+        fc.integer({ min: 1, max: 20 }),
+        async (ours, theirs, kind, concurrency) => {
+          const from = await storeOf(ours);
+          const to = await storeOf(theirs);
+          const report = await sync(
+            kind === "from" || kind === "both" ? remote(from).store : from,
+            kind === "to" || kind === "both" ? remote(to).store : to,
+            { concurrency },
+          );
+          const missing = ours.filter((n) => !theirs.includes(n));
+          expect(await refsOf(to)).toEqual(
+            [...new Set([...ours, ...theirs])].map((n) => refOf(blob(n))).sort(),
+          );
+          expect(report).toMatchObject({
+            complete: true,
+            compared: ours.length,
+            missing: missing.length,
+            copied: missing.length,
+            copiedBytes: missing.reduce((sum, n) => sum + blob(n).length, 0),
+            failed: [],
+          });
+          expect(await refsOf(from)).toHaveLength(ours.length);
+        },
+      ),
       { numRuns: 40 },
     );
   });
 
-  it("tells the truth about failures in the middle, and resumes to the end", { timeout: 60_000 }, async () => {
+  it("tells the truth about failures in the middle, and resumes to the end", {
+    timeout: 60_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(
         numbers,
@@ -190,7 +205,10 @@ describe("sync", () => {
       },
       prefixDigests: (prefixes) => prefixDigests(good, prefixes),
     };
-    expect(await sync(cut, await storeOf([1]))).toMatchObject({ complete: false, stopped: { code: "unavailable", store: "from" } });
+    expect(await sync(cut, await storeOf([1]))).toMatchObject({
+      complete: false,
+      stopped: { code: "unavailable", store: "from" },
+    });
   });
 
   it("copies no damaged blob", async () => {
@@ -275,7 +293,11 @@ describe("sync", () => {
 
   it("goes both ways with reconcile", async () => {
     const [a, b] = [await storeOf([1, 2, 3]), await storeOf([3, 4])];
-    expect(await reconcile(a, b)).toMatchObject({ complete: true, toSecond: { copied: 2 }, toFirst: { copied: 1 } });
+    expect(await reconcile(a, b)).toMatchObject({
+      complete: true,
+      toSecond: { copied: 2 },
+      toFirst: { copied: 1 },
+    });
     expect(await refsOf(a)).toEqual(await refsOf(b));
   });
 });

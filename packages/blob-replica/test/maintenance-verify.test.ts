@@ -28,7 +28,10 @@ class WaitingClock implements Clock {
 }
 
 /** A store with some blobs damaged, some listed only, and some that give an error. */
-function damagedStore(good: BlobStore, how: ReadonlyMap<Ref, "corrupt" | "missing" | "unreadable">): BlobStore {
+function damagedStore(
+  good: BlobStore,
+  how: ReadonlyMap<Ref, "corrupt" | "missing" | "unreadable">,
+): BlobStore {
   const bad = new Map(how);
   return {
     async get(ref, options) {
@@ -48,7 +51,9 @@ function damagedStore(good: BlobStore, how: ReadonlyMap<Ref, "corrupt" | "missin
 }
 
 describe("verify", () => {
-  it("finds exactly what is bad, repairs what it can, and a second run finds the rest only", { timeout: 30_000 }, async () => {
+  it("finds exactly what is bad, repairs what it can, and a second run finds the rest only", {
+    timeout: 30_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.constantFrom("good", "corrupt", "missing", "unreadable"), { maxLength: 60 }),
@@ -67,7 +72,12 @@ describe("verify", () => {
           let checked = 0;
           let resume: Resume | undefined;
           for (;;) {
-            const report = await verify(store, { concurrency, maxBad, ...(repair && { repairFrom: good }), ...(resume && { resume }) });
+            const report = await verify(store, {
+              concurrency,
+              maxBad,
+              ...(repair && { repairFrom: good }),
+              ...(resume && { resume }),
+            });
             checked += report.checked;
             for (const each of report.bad) {
               found.set(each.ref, each.problem);
@@ -114,9 +124,16 @@ describe("verify", () => {
     const { ref } = await good.put(blob(1));
     const how = new Map([[ref, "corrupt"] as const]);
     const report = await verify(damagedStore(good, how), { repairFrom: damagedStore(good, how) });
-    expect(report).toMatchObject({ sound: false, repaired: 0, bad: [{ ref, repaired: false, repairError: { code: "corrupt" } }] });
+    expect(report).toMatchObject({
+      sound: false,
+      repaired: 0,
+      bad: [{ ref, repaired: false, repairError: { code: "corrupt" } }],
+    });
     const stubborn: BlobStore = { ...damagedStore(good, how), put: async () => ({ ref, added: true }) };
-    expect(await verify(stubborn, { repairFrom: good })).toMatchObject({ sound: false, bad: [{ repaired: false }] });
+    expect(await verify(stubborn, { repairFrom: good })).toMatchObject({
+      sound: false,
+      bad: [{ repaired: false }],
+    });
   });
 
   it("is not complete when the listing fails, and ends with the caller's reason while it waits", async () => {
@@ -130,7 +147,11 @@ describe("verify", () => {
         throw new Error("the line broke");
       },
     };
-    expect(await verify(breaks)).toMatchObject({ complete: false, sound: false, stopped: { code: "unavailable" } });
+    expect(await verify(breaks)).toMatchObject({
+      complete: false,
+      sound: false,
+      stopped: { code: "unavailable" },
+    });
 
     const controller = new AbortController();
     const reason = new Error("enough");
@@ -150,6 +171,8 @@ describe("verify", () => {
   });
 
   it.each([0, -1, Number.NaN])("refuses a rate of %s", async (bytesPerSecond) => {
-    await expect(verify(memoryStore(), { bytesPerSecond })).rejects.toMatchObject({ code: "invalid-argument" });
+    await expect(verify(memoryStore(), { bytesPerSecond })).rejects.toMatchObject({
+      code: "invalid-argument",
+    });
   });
 });

@@ -48,13 +48,19 @@ export function nameBytes(name: string): Buffer {
 /** @throws BlobError "invalid-argument" */
 export function checkTime(atMs: number): number {
   if (!Number.isSafeInteger(atMs) || atMs < 0) {
-    throw new BlobError("invalid-argument", `atMs is a whole number of milliseconds since the epoch, not ${atMs}`);
+    throw new BlobError(
+      "invalid-argument",
+      `atMs is a whole number of milliseconds since the epoch, not ${atMs}`,
+    );
   }
   return atMs;
 }
 
 export function encodeAnchorNode({ level, entries }: AnchorNode): Uint8Array {
-  const length = entries.reduce((sum, { name }) => sum + 2 + name.length + 8 + refBytes, magic.length + 2 + 3);
+  const length = entries.reduce(
+    (sum, { name }) => sum + 2 + name.length + 8 + refBytes,
+    magic.length + 2 + 3,
+  );
   const bytes = Buffer.alloc(length);
   bytes.set([...magic, version, level]);
   let at = putVarint(bytes, magic.length + 2, entries.length);
@@ -84,7 +90,8 @@ export function decodeAnchorNode(bytes: Uint8Array): AnchorNode {
   const entries: AnchorEntry[] = [];
   for (let i = 0; i < count.value; i++) {
     const length = getVarint(bytes, at);
-    if (length.value === 0 || length.value > maxNameBytes) throw badMap(`it has a name of ${length.value} bytes`);
+    if (length.value === 0 || length.value > maxNameBytes)
+      throw badMap(`it has a name of ${length.value} bytes`);
     const name = Buffer.from(bytes.subarray(length.end, length.end + length.value));
     const time = getVarint(bytes, length.end + length.value);
     at = time.end + refBytes;

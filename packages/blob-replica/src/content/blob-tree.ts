@@ -50,7 +50,8 @@ export async function openBlobTree(
   parseRef(ref);
   if (!(maxBytes >= 0)) throw new BlobError("invalid-argument", `maxBytes is at least 0, not ${maxBytes}`);
   const root = decodeTreeNode(await fetchVerified(store, ref, signal));
-  if (root.size > maxBytes) throw bad(`its content has ${root.size} bytes, more than the ${maxBytes} allowed`);
+  if (root.size > maxBytes)
+    throw bad(`its content has ${root.size} bytes, more than the ${maxBytes} allowed`);
   return new Tree(store, ref, root);
 }
 
@@ -103,10 +104,14 @@ class Tree implements BlobTree {
     checkPosition("length", length);
     const wanted = Math.max(0, Math.min(length, this.size - offset));
     if (wanted > maxReadBytes) {
-      throw new BlobError("invalid-argument", `a read is of at most ${maxReadBytes} bytes: stream the content`);
+      throw new BlobError(
+        "invalid-argument",
+        `a read is of at most ${maxReadBytes} bytes: stream the content`,
+      );
     }
     const parts: Uint8Array[] = [];
-    for await (const part of this.stream({ start: offset, end: offset + wanted, ...options })) parts.push(part);
+    for await (const part of this.stream({ start: offset, end: offset + wanted, ...options }))
+      parts.push(part);
     if (parts.length === 1) return parts[0] as Uint8Array;
     const result = new Uint8Array(wanted);
     let at = 0;
@@ -132,7 +137,10 @@ class Tree implements BlobTree {
     let next = await parts.next();
     try {
       for (;;) {
-        while (next.done !== true && (ahead.length === 0 || aheadBytes + next.value.chunk.size <= prefetchBytes)) {
+        while (
+          next.done !== true &&
+          (ahead.length === 0 || aheadBytes + next.value.chunk.size <= prefetchBytes)
+        ) {
           const piece = this.#fetch(next.value, controller.signal);
           piece.catch(() => {}); // it is thrown when its turn comes
           ahead.push({ size: next.value.chunk.size, piece });
@@ -197,7 +205,11 @@ class Tree implements BlobTree {
   }
 }
 
-async function fetchVerified(store: BlobStore, ref: Ref, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function fetchVerified(
+  store: BlobStore,
+  ref: Ref,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
   const blob = await store.get(ref, signal === undefined ? {} : { signal });
   signal?.throwIfAborted();
   if (refOf(blob) !== ref) throw new BlobError("corrupt", `the store has another content under ${ref}`);

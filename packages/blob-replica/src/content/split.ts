@@ -102,7 +102,9 @@ class Puts {
   }
 
   async stop(): Promise<void> {
-    this.#children.abort(this.#signal?.aborted ? this.#signal.reason : new Error("nobody waits for this any more"));
+    this.#children.abort(
+      this.#signal?.aborted ? this.#signal.reason : new Error("nobody waits for this any more"),
+    );
     this.#signal?.removeEventListener("abort", this.#onAbort);
     await Promise.all(this.#running);
   }
@@ -135,7 +137,8 @@ class TreeBuilder {
       if (children.length > 0) await this.#close(level);
       const above = this.#open[level] as TreeChild[]; // level < length
       // One node is all there is: it is the root itself, not the only child of one.
-      if (level + 1 === this.#open.length && above.length === 1 && this.#last?.level === level) return this.#last.node;
+      if (level + 1 === this.#open.length && above.length === 1 && this.#last?.level === level)
+        return this.#last.node;
     }
   }
 
@@ -147,7 +150,8 @@ class TreeBuilder {
     const children = this.#open[level - 1] as TreeChild[]; // made above
     children.push(child);
     const { length } = children;
-    if (length >= maxChildren || (length >= minChildren && child.ref.endsWith(lastByteOfNode))) await this.#close(level);
+    if (length >= maxChildren || (length >= minChildren && child.ref.endsWith(lastByteOfNode)))
+      await this.#close(level);
   }
 
   async #close(level: number): Promise<void> {

@@ -26,7 +26,10 @@ export function memoryCandidateStore(): CandidateStore {
 }
 
 /** In a file, which is replaced as a whole. */
-export function fileCandidateStore(path: string, ports: { readonly files?: QueueFiles } = {}): CandidateStore {
+export function fileCandidateStore(
+  path: string,
+  ports: { readonly files?: QueueFiles } = {},
+): CandidateStore {
   if (typeof path !== "string" || path === "" || path.includes("\0")) {
     throw new BlobError("invalid-argument", `a candidate file needs a path, not ${JSON.stringify(path)}`);
   }

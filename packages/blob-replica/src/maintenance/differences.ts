@@ -2,7 +2,14 @@ import { BlobError } from "../errors.js";
 import { type Ref, refBytes, refFromBytes } from "../ref.js";
 import type { BlobStore, PrefixDigest } from "../store.js";
 import { signalOption } from "../stores/arguments.js";
-import { checkDigests, digestListing, digestOfRefs, hexDigits, refsPerDigest, sameDigest } from "./prefix-digests.js";
+import {
+  checkDigests,
+  digestListing,
+  digestOfRefs,
+  hexDigits,
+  refsPerDigest,
+  sameDigest,
+} from "./prefix-digests.js";
 import { compareRefBytes, countBelow, namedError, RefReader, refBefore } from "./ref-reader.js";
 
 /** A ref that `from` has and `to` has not; or up to where all were compared, and how many of `from` that were since the last such step. */
@@ -150,7 +157,8 @@ class Digests {
         const count = countBelow(reader.bytes, prefix, all);
         parts.push(reader.bytes.subarray(0, count * refBytes));
         reader.skip(count);
-        if (count === 0 || count < all) return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+        if (count === 0 || count < all)
+          return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
       }
     } finally {
       await reader.close();

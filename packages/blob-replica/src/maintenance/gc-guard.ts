@@ -111,13 +111,17 @@ export class GuardedStore implements GcGuard {
     options.signal?.throwIfAborted();
     const refs = refsForPut(blobs, options.refs);
     const work = refs.map((ref, i) => ({ ref, references: this.#referencesOf(blobs[i] as Uint8Array, ref) })); // as long as refs
-    return await this.#protecting(work, options.signal, () => putMany(this.inner, blobs, { ...options, refs }));
+    return await this.#protecting(work, options.signal, () =>
+      putMany(this.inner, blobs, { ...options, refs }),
+    );
   }
 
   async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {
     options.signal?.throwIfAborted();
     parseRef(ref);
-    return await this.#protecting([{ ref, references: [ref] }], options.signal, () => has(this.inner, ref, options));
+    return await this.#protecting([{ ref, references: [ref] }], options.signal, () =>
+      has(this.inner, ref, options),
+    );
   }
 
   async touch(ref: Ref, options: CallOptions = {}): Promise<boolean> {
@@ -198,10 +202,7 @@ export class GuardedStore implements GcGuard {
     }
   }
 
-  async #keep(
-    work: readonly UnderWay[],
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #keep(work: readonly UnderWay[], signal: AbortSignal | undefined): Promise<void> {
     const marking = this.#marking;
     const generation = this.#generation();
     for (const { ref, references } of work) {
@@ -243,7 +244,8 @@ export class GuardedStore implements GcGuard {
         blob = await readVerified(this.inner, ref, signal);
       } catch (error) {
         signal?.throwIfAborted();
-        if (error instanceof BlobError && (error.code === "not-found" || error.code === "corrupt")) return false;
+        if (error instanceof BlobError && (error.code === "not-found" || error.code === "corrupt"))
+          return false;
         throw error;
       }
       for (const reference of this.references(blob, ref)) {

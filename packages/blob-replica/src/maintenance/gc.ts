@@ -72,7 +72,10 @@ const maxSinceMs = 2 ** 48 - 1;
 export async function gc(store: GcGuard, options: GcOptions): Promise<GcReport> {
   options.signal?.throwIfAborted();
   if (!(store instanceof GuardedStore)) {
-    throw new BlobError("invalid-argument", "gc needs a store made by gcGuard, and everybody's puts to go through it");
+    throw new BlobError(
+      "invalid-argument",
+      "gc needs a store made by gcGuard, and everybody's puts to go through it",
+    );
   }
   return await new Collection(store, options).run();
 }

@@ -106,7 +106,11 @@ export class Marking {
     }
   }
 
-  async #expand(ref: Ref, stack: Ref[], options: { readonly strict: boolean; readonly signal: AbortSignal }): Promise<void> {
+  async #expand(
+    ref: Ref,
+    stack: Ref[],
+    options: { readonly strict: boolean; readonly signal: AbortSignal },
+  ): Promise<void> {
     const { strict, signal } = options;
     let blob: Uint8Array;
     try {

@@ -3,7 +3,7 @@ import { parseRef, type Ref, refOf } from "../ref.js";
 import type { BlobStore, CallOptions } from "../store.js";
 import { checkCount } from "../stores/arguments.js";
 import { bounded } from "./bounded.js";
-import { type DifferenceOptions, differences, type Side, type Step } from "./differences.js";
+import { type DifferenceOptions, differences, type Side } from "./differences.js";
 import { namedError, refBefore } from "./ref-reader.js";
 
 /** Where a run that was not complete goes on. Plain data, for JSON. */

@@ -171,7 +171,10 @@ class Verification {
       this.#pacer.spend(blob.length);
       this.#checkedBytes += blob.length;
       if (refOf(blob) === ref) return undefined;
-      return { problem: "corrupt", error: new BlobError("corrupt", `the store has another content under ${ref}`) };
+      return {
+        problem: "corrupt",
+        error: new BlobError("corrupt", `the store has another content under ${ref}`),
+      };
     } catch (error) {
       signal.throwIfAborted();
       const code = error instanceof BlobError ? error.code : undefined;
