@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
@@ -21,8 +22,10 @@ const projects = ["packages", "apps"].flatMap((group) =>
         name,
         root: fileURLToPath(root),
         include: ["test/**/*.test.ts"],
-        // The apps come after the packages: their tests run real processes, which other work would slow down.
+        // The apps come after the packages, one file at a time: their tests run real processes, which other work would slow down. Those
+        // of the packages wait for disks a lot, and use all cores.
         sequence: { groupOrder: group === "apps" ? 1 : 0 },
+        maxWorkers: group === "apps" ? 1 : availableParallelism(),
       },
     })),
 );

@@ -100,6 +100,25 @@ describe("verify", () => {
     );
   });
 
+  it("gets further with each run, also when a bad blob is found sooner than the ones before it are read", async () => {
+    const good = memoryStore();
+    for (let n = 0; n < 3; n++) await good.put(blob(n));
+    const [first, second] = [0, 1, 2].map((n) => refOf(blob(n))).sort();
+    const store: BlobStore = {
+      ...damagedStore(good, new Map([[second!, "corrupt"] as const])),
+      async get(ref, options) {
+        if (ref === second) return blob(-1);
+        // The first one takes longer than it takes to find the second one bad.
+        if (ref === first) await new Promise((resolve) => setImmediate(resolve));
+        return await good.get(ref, options);
+      },
+    };
+    const report = await verify(store, { concurrency: 2, maxBad: 1 });
+    expect(report).toMatchObject({ complete: false, checked: 2, bad: [{ ref: second }] });
+    const rest = await verify(store, { concurrency: 2, maxBad: 2, resume: report.resume });
+    expect(rest).toMatchObject({ complete: true, bad: [{ ref: second }] });
+  });
+
   it("reads at the rate that it is given", async () => {
     const store = memoryStore();
     for (let n = 0; n < 100; n++) await store.put(new Uint8Array(1000).fill(n));

@@ -2,8 +2,9 @@ import { setMaxListeners } from "node:events";
 import { follow } from "../replica/abort.js";
 
 /**
- * Runs `task` for what the source yields, at most `limit` at a time. The first task that fails ends it; an abort does with `signal.reason` itself. It ends
- * only after all tasks have settled.
+ * Runs `task` for what the source yields, at most `limit` at a time. After the first failure, of a task or of the source, no more is taken, and what runs
+ * is let finish: were it cut short, whoever takes the work up again could be stopped by the same failure before ever getting further. An abort ends all
+ * of it, with `signal.reason` itself. It ends only after all tasks have settled.
  */
 export async function bounded<Item>(
   source: (signal: AbortSignal) => AsyncIterable<Item>,
@@ -12,19 +13,20 @@ export async function bounded<Item>(
 ): Promise<void> {
   const { limit, signal } = options;
   signal?.throwIfAborted();
-  const { controller, release } = follow(signal);
-  setMaxListeners(0, controller.signal);
+  const taking = follow(signal);
+  const tasks = follow(signal);
+  setMaxListeners(0, taking.controller.signal, tasks.controller.signal);
   const running = new Set<Promise<void>>();
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown) => {
     failure ??= { error };
-    controller.abort(new Error("another one failed"));
+    taking.controller.abort(new Error("a task failed"));
   };
   try {
-    for await (const item of source(controller.signal)) {
+    for await (const item of source(taking.controller.signal)) {
       if (failure !== undefined) break;
       signal?.throwIfAborted();
-      const work: Promise<void> = task(item, controller.signal)
+      const work: Promise<void> = task(item, tasks.controller.signal)
         .catch(fail)
         .finally(() => running.delete(work));
       running.add(work);
@@ -33,10 +35,10 @@ export async function bounded<Item>(
     }
   } catch (error) {
     failure ??= { error };
-    controller.abort(signal?.aborted ? signal.reason : error);
   } finally {
     await Promise.all(running);
-    release();
+    taking.release();
+    tasks.release();
   }
   signal?.throwIfAborted();
   if (failure !== undefined) throw failure.error;

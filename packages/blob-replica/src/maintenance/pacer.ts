@@ -17,7 +17,8 @@ export class Pacer {
     signal?.throwIfAborted();
     for (;;) {
       const waitMs = this.#freeAtMs - this.#clock.monotonicMs();
-      if (!(waitMs > 0)) return;
+      // Below that, a clock may be unable to go on by so little.
+      if (!(waitMs > 0.001)) return;
       await sleep(this.#clock, waitMs, signal);
     }
   }
