@@ -173,13 +173,14 @@ export class DirectoryWriter {
   }
 
   async #removeLeftovers(): Promise<void> {
-    const { files, process, clock } = this.#ports;
+    const ports = this.#ports;
+    const { files, clock } = ports;
     for (const name of await files.list(this.#layout.temporary)) {
       const [, token] = /^([0-9a-z.]+)-[0-9a-f]{16}-[0-9]+$/.exec(name) ?? [];
       if (token === undefined) continue; // not ours
       const path = `${this.#layout.temporary}/${name}`;
       try {
-        const dead = process.isDead(token);
+        const dead = ports.process.isDead(token);
         const age = dead === undefined ? clock.wallMs() - (await files.modifiedMs(path)) : 0;
         if (dead === true || age > leftoverMs) await files.remove(path);
       } catch {
