@@ -26,10 +26,15 @@ export function s3Error(error: unknown, what: string): BlobError {
   if (error instanceof BlobError) return error;
   const status = statusOf(error);
   const name = nameOf(error);
-  const named = Object.hasOwn(byName, name) ? byName[name] : undefined;
-  const { message } = error as Thrown; // of anything: only shown
+  const { message } = error as Thrown; // of anything
+  const named = Object.hasOwn(byName, name) ? byName[name] : mismatch(message);
   const told = [name, status, message].filter((part) => part !== undefined && part !== "").join(" ");
   return new BlobError(named ?? codeOfStatus(status), `${what}: ${told.slice(0, 500)}`, { cause: error });
+}
+
+/** A body that is not what its checksum says: the SDK notices it first, and throws an Error with neither name nor code of its own. */
+function mismatch(message: unknown): BlobErrorCode | undefined {
+  return typeof message === "string" && message.startsWith("Checksum mismatch") ? "corrupt" : undefined;
 }
 
 function codeOfStatus(status: number | undefined): BlobErrorCode {
