@@ -31,8 +31,6 @@ export class DirectoryWriter {
   readonly #prefix: string;
   #files = 0;
   #prepared: Promise<void> | undefined;
-  /** See `ordersRenames`. */
-  #ordered = false;
 
   constructor(layout: DirectoryLayout, ports: DirectoryPorts, create: boolean) {
     this.#layout = layout;
@@ -66,7 +64,7 @@ export class DirectoryWriter {
         await this.#prepare();
       }
     }
-    await this.#syncNewName(ref);
+    await this.#syncNames(ref);
     return true;
   }
 
@@ -121,18 +119,6 @@ export class DirectoryWriter {
     }
   }
 
-  /** After a rename of ours. Where renames are in order one sync of the folder that they all come from is for all of them. */
-  async #syncNewName(ref: Ref): Promise<void> {
-    if (!this.#ordered) return await this.#syncNames(ref);
-    try {
-      await this.#syncer.sync([this.#layout.temporary]);
-    } catch (error) {
-      if (systemCode(error) !== "ENOENT") throw error;
-      return await this.#syncNames(ref); // somebody removed the folder
-    }
-    this.#durable.add(ref.slice(0, 2)).add(ref.slice(0, 4));
-  }
-
   /** The name of the blob, and those of the folders on the way to it that may be new. */
   async #syncNames(ref: Ref): Promise<void> {
     const folder = this.#layout.folderOf(ref);
@@ -168,7 +154,6 @@ export class DirectoryWriter {
     if (first !== undefined) {
       for (let dir = root; dir.length >= first.length; dir = dirname(dir)) await files.syncDir(dirname(dir));
     }
-    this.#ordered = (await files.ordersRenames?.(blobs)) ?? false;
     await this.#removeLeftovers();
   }
 

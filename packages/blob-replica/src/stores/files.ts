@@ -11,11 +11,6 @@ export interface StoreFiles {
   list(path: string): Promise<string[]>;
   /** Until names that were made, changed or removed in the folder survive a power cut. */
   syncDir(path: string): Promise<void>;
-  /**
-   * Whether the file system has one journal in which all changes of names are in their order, so that `syncDir` of a folder that the last rename was from
-   * makes all the renames and new folders before it survive a power cut. Without the method: no.
-   */
-  ordersRenames?(path: string): Promise<boolean>;
   isDir(path: string): Promise<boolean>;
   /** Milliseconds since the epoch. */
   modifiedMs(path: string): Promise<number>;

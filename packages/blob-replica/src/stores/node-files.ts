@@ -1,6 +1,5 @@
 /** The file system of Node. With callbacks: promises of `node:fs/promises` and its FileHandle cost as much again as the calls. */
 import fs from "node:fs";
-import { basename } from "node:path";
 import type { ReadableFile, StoreFiles, WritableFile } from "./files.js";
 
 type Callback<Result> = (error: Error | null, result: Result) => void;
@@ -66,19 +65,6 @@ export const nodeFiles: StoreFiles = {
     }
   },
 
-  async ordersRenames(path) {
-    try {
-      const { dev } = await call<fs.Stats>((done) => fs.stat(path, done));
-      const [mounts, journals] = await Promise.all([
-        call<string>((done) => fs.readFile("/proc/self/mountinfo", "utf8", done)),
-        call<string[]>((done) => fs.readdir("/proc/fs/jbd2", done)).catch(() => []),
-      ]);
-      return isJournaled(dev, mounts, journals);
-    } catch {
-      return false; // not Linux
-    }
-  },
-
   async isDir(path) {
     try {
       return (await call<fs.Stats>((done) => fs.stat(path, done))).isDirectory();
@@ -106,22 +92,4 @@ export const nodeFiles: StoreFiles = {
 
 function close(fd: number): Promise<void> {
   return call<void>((done) => fs.close(fd, done));
-}
-
-/**
- * Whether a device is an XFS, or an ext3 or ext4 that has a journal: their renames log both folders in one transaction, and transactions last in their order. `mounts` is
- * proc_pid_mountinfo(5); `journals` are names like "sda1-8", one for each journal of ext4.
- */
-export function isJournaled(device: number, mounts: string, journals: readonly string[]): boolean {
-  // As makedev(3) has them, for numbers that are not huge.
-  const number = `${(device >> 8) & 0xfff}:${(device & 0xff) | ((device >> 12) & 0xfff00)}`;
-  for (const line of mounts.split("\n")) {
-    const [before = "", after = ""] = line.split(" - ");
-    if (before.split(" ")[2] !== number) continue;
-    const [type, source = ""] = after.split(" ");
-    if (type === "xfs") return true;
-    if (type !== "ext3" && type !== "ext4") return false;
-    return journals.some((journal) => journal.startsWith(`${basename(source)}-`));
-  }
-  return false;
 }

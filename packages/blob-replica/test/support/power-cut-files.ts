@@ -12,8 +12,6 @@ interface Dir {
   readonly entries: Map<string, File | Dir>;
   /** What a power cut leaves for sure. */
   synced: Map<string, File | Dir>;
-  /** All folders as they were at the last rename from this one. */
-  renamedFrom?: Map<Dir, Map<string, File | Dir>>;
 }
 
 function newDir(): Dir {
@@ -34,16 +32,6 @@ export class PowerCutFiles implements StoreFiles {
   readonly calls: string[] = [];
   /** Called before each; what it throws fails the call. */
   onCall: (call: string) => void = () => {};
-  /** Changes of names last in their order, as in ext4 and XFS: a sync of a folder is for all that was changed before the last rename from it. */
-  readonly #ordered: boolean;
-
-  constructor(options: { readonly ordered: boolean } = { ordered: false }) {
-    this.#ordered = options.ordered;
-  }
-
-  async ordersRenames(): Promise<boolean> {
-    return this.#ordered;
-  }
 
   async openForReading(path: string): Promise<ReadableFile> {
     this.#call("open", path);
@@ -89,7 +77,6 @@ export class PowerCutFiles implements StoreFiles {
     if (node === undefined) throw failure("ENOENT", from);
     source.dir.entries.delete(source.name);
     target.dir.entries.set(target.name, node);
-    if (this.#ordered) source.dir.renamedFrom = snapshot(this.#root);
   }
 
   async remove(path: string): Promise<void> {
@@ -125,9 +112,6 @@ export class PowerCutFiles implements StoreFiles {
   async syncDir(path: string): Promise<void> {
     this.#call("syncDir", path);
     const dir = this.#dir(path);
-    if (this.#ordered && dir.renamedFrom) {
-      for (const [changed, entries] of dir.renamedFrom) changed.synced = entries;
-    }
     dir.synced = new Map(dir.entries);
   }
 
@@ -184,15 +168,6 @@ export class PowerCutFiles implements StoreFiles {
     const at = path.lastIndexOf("/");
     return { dir: this.#dir(path.slice(0, at)), name: path.slice(at + 1) };
   }
-}
-
-function snapshot(
-  dir: Dir,
-  all = new Map<Dir, Map<string, File | Dir>>(),
-): Map<Dir, Map<string, File | Dir>> {
-  all.set(dir, new Map(dir.entries));
-  for (const node of dir.entries.values()) if (node.kind === "dir") snapshot(node, all);
-  return all;
 }
 
 function survivors(dir: Dir, random: Random, files: Map<File, File>): Dir {
