@@ -4,7 +4,7 @@ import type { SegmentArchive } from "../protocol/segment-archive.js";
 import type { StateCache } from "../topics/cache.js";
 import type { Connections } from "./connections.js";
 import type { TopicEvent } from "./events.js";
-import type { BufferFanout } from "./get-many.js";
+import type { BufferFanout } from "./places.js";
 
 /** What the parts of one client share. */
 export interface ClientContext {

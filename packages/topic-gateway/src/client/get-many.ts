@@ -1,16 +1,15 @@
-import { createFanout, type ErrorClass, type Fanout, type PointValue } from "@x/fanout";
-import { murmur3Mod, type Range } from "@x/space";
+import type { PointValue } from "@x/fanout";
+import { murmur3Mod } from "@x/space";
 import { TopicError } from "../errors.js";
 import { type FoundMessage, MAX_KEYS } from "../protocol/buffer-api.js";
-import { messagesInFrames, readFrame } from "../protocol/frame.js";
+import { readFrame } from "../protocol/frame.js";
 import { HASHES } from "../protocol/hash-range.js";
-import { keyOfBody } from "../protocol/message.js";
 import { checkKey, type TopicName } from "../protocol/names.js";
-import type { Runtime } from "../protocol/runtime.js";
-import { archiveName, segmentName } from "../protocol/segment-id.js";
-import type { SegmentView, TopicView } from "../topics/state.js";
+import type { SegmentView } from "../topics/state.js";
+import { ArchiveSearch } from "./archive-search.js";
 import type { ClientContext } from "./context.js";
 import { type Found, KeySearch, segmentsOfHash } from "./key-search.js";
+import { type Place, Places } from "./places.js";
 
 /** What became of one key: the newest message, undefined when there is none, or the reason why it is not known. */
 export type KeyAnswer =
@@ -22,36 +21,6 @@ export interface GetManyOptions {
   readonly fromTime: bigint;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-}
-
-/** A segment that some keys are looked for in next, as a view for fanout. */
-interface Place {
-  readonly serves: Range<bigint>;
-  readonly segment: SegmentView;
-  /** Undefined: no buffer has the segment any more. */
-  readonly address: string | undefined;
-}
-
-/** How many archived segments one call reads at a time: each is read whole. */
-const MAX_ARCHIVE_READS = 4;
-
-export type BufferFanout = Fanout<Place, bigint>;
-
-/** The fanout over the buffers that all calls of a client share. */
-export function fanoutOverBuffers(runtime: Runtime): BufferFanout {
-  return createFanout<Place, bigint>({
-    serverOf: (place) => place.address,
-    clock: runtime.clock,
-    random: () => runtime.random.number(),
-    classify: classifyTopicError,
-    // A segment has one server, so there is nobody to hedge to. A request is sent again when the segment has moved, and as long as the
-    // deadline allows: taking a range over from a buffer that is silent takes as long as its lease.
-    hedge: false,
-    retry: { maxAttempts: 1_000, baseMs: 20, maxMs: 100 },
-    budget: { burst: 10_000, ratio: 1 },
-    idleTimeoutMs: Number.POSITIVE_INFINITY,
-    maxPointsPerRequest: 1_000,
-  });
 }
 
 /**
@@ -108,11 +77,11 @@ class Search {
   #wake: () => void = () => {};
   /** Keys whose next place is not known yet: those of one turn are asked for together. */
   #again: KeySearch[] = [];
-  #archiveReads = 0;
-  readonly #archiveQueue: (() => void)[] = [];
+  readonly #archive: ArchiveSearch;
 
   constructor(context: ClientContext, name: TopicName, { fromTime, timeoutMs }: GetManyOptions) {
     this.#context = context;
+    this.#archive = new ArchiveSearch(context.archive, this.#stopped.signal);
     this.#name = name;
     this.#fromTime = fromTime;
     const { clock } = context.runtime;
@@ -302,46 +271,14 @@ class Search {
 
   async #askArchive(segment: SegmentView, searches: readonly KeySearch[]): Promise<void> {
     try {
-      if (this.#archiveReads >= MAX_ARCHIVE_READS)
-        await new Promise<void>((resolve) => this.#archiveQueue.push(resolve));
-      this.#archiveReads += 1;
-      try {
-        const newest = await this.#searchArchive(segment, new Set(searches.map(({ key }) => key)));
-        for (const search of searches) {
-          search.searchedArchive(segment.id, newest.get(search.key));
-          this.#goOn(search);
-        }
-      } finally {
-        this.#archiveReads -= 1;
-        this.#archiveQueue.shift()?.();
+      const newest = await this.#archive.newest(segment, new Set(searches.map(({ key }) => key)));
+      for (const search of searches) {
+        search.searchedArchive(segment.id, newest.get(search.key));
+        this.#goOn(search);
       }
     } catch (error) {
       for (const search of searches) this.#fail(search, error);
     }
-  }
-
-  /** Reads a segment once for all the keys. */
-  async #searchArchive(
-    { id, record }: SegmentView,
-    keys: ReadonlySet<string>,
-  ): Promise<ReadonlyMap<string, Found>> {
-    const newest = new Map<string, Found>();
-    const { archive } = this.#context;
-    if (!archive) {
-      throw new TopicError(
-        "unavailable",
-        `the segment ${id.startTime} is archived, and this client has no archive`,
-      );
-    }
-    if (!record?.sealed || record.sealed.lastSequence === 0) return newest;
-    const options = { lastSequence: record.sealed.lastSequence, signal: this.#stopped.signal };
-    for await (const chunk of archive.read(archiveName(id, record.incarnation), options)) {
-      for (const frame of messagesInFrames(chunk.frames)) {
-        const key = keyOfBody(frame.body);
-        if (keys.has(key)) newest.set(key, { segment: id, frame });
-      }
-    }
-    return newest;
   }
 }
 
@@ -350,54 +287,6 @@ interface ServerAnswer {
   readonly address: string;
   readonly served: readonly SegmentView[];
   readonly found: Found | undefined;
-}
-
-/**
- * The segments of one question. Segments of different times overlap in their hashes, so each has a stretch of 2^16 points of its own:
- * its number, then the hash.
- */
-class Places {
-  readonly #segments: SegmentView[];
-  readonly #numbers: Map<SegmentView, number>;
-
-  constructor(segments: readonly SegmentView[]) {
-    this.#segments = [...new Set(segments)];
-    this.#numbers = new Map(this.#segments.map((segment, number) => [segment, number]));
-  }
-
-  pointOf(segment: SegmentView, hash: number): bigint {
-    return BigInt((this.#numbers.get(segment) as number) * 0x10000 + hash);
-  }
-
-  /** Who has them now. A segment that nobody serves has no view: that may change. */
-  views(topic: TopicView | undefined): Place[] {
-    return this.#segments.flatMap((segment, number): Place[] => {
-      const serves = { from: BigInt(number * 0x10000), to: BigInt((number + 1) * 0x10000) };
-      const { record, server } = segment;
-      const isGone =
-        topic?.segments.get(segmentName(segment.id)) !== segment ||
-        record === undefined ||
-        record.state === "archived" ||
-        record.state === "deleted";
-      if (isGone) return [{ serves, segment, address: undefined }];
-      const address = server?.address;
-      return address !== undefined ? [{ serves, segment, address }] : [];
-    });
-  }
-}
-
-function classifyTopicError(error: unknown): ErrorClass {
-  if (!(error instanceof TopicError)) return "not-mine";
-  switch (error.code) {
-    case "not-owner":
-    case "unavailable":
-    case "closed":
-      return "not-mine";
-    case "overloaded":
-      return "overloaded";
-    default:
-      return "not-retryable";
-  }
 }
 
 function toFound(message: FoundMessage | undefined): Found | undefined {

@@ -20,8 +20,9 @@ import { Connections } from "./connections.js";
 import type { ClientContext } from "./context.js";
 import { describeTopic, type TopicStats } from "./describe.js";
 import type { TopicEvent } from "./events.js";
-import { fanoutOverBuffers, getMany } from "./get-many.js";
+import { getMany } from "./get-many.js";
 import type { Found } from "./key-search.js";
+import { fanoutOverBuffers } from "./places.js";
 
 export interface TopicClientOptions {
   /** Where the topics are recorded. It stays the caller's: closing the client does not close it. */

@@ -5,7 +5,7 @@ import { MemoryFileSystem } from "../../../coord/test/support/memory-file-system
 import { randomBytesFrom, randomFrom } from "../../../coord/test/support/random.js";
 import { Connections } from "../../src/client/connections.js";
 import type { ClientContext } from "../../src/client/context.js";
-import { fanoutOverBuffers } from "../../src/client/get-many.js";
+import { fanoutOverBuffers } from "../../src/client/places.js";
 import {
   type BufferConnection,
   decodeBody,

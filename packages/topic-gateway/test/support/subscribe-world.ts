@@ -8,7 +8,7 @@ import { randomBytesFrom, randomFrom } from "../../../coord/test/support/random.
 import { Connections } from "../../src/client/connections.js";
 import type { ClientContext } from "../../src/client/context.js";
 import type { TopicEvent } from "../../src/client/events.js";
-import { fanoutOverBuffers } from "../../src/client/get-many.js";
+import { fanoutOverBuffers } from "../../src/client/places.js";
 import {
   type BufferConnection,
   type Clock,
