@@ -7,7 +7,7 @@ import { toJsonMessage } from "./json-message.js";
 /** Shorter than what proxies wait for a sign of life. */
 const HEARTBEAT_MS = 10_000;
 
-/** What is published from now on, as server-sent events: "ready" once, then "message" for each, "error" when it can't go on. */
+/** What is published from now on, as server-sent events: "ready" once the start is known, then "message" for each, "error" when it can't go on. */
 export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
   const { client, metrics, clock, closing, onError } = options;
 
@@ -18,8 +18,8 @@ export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
       metrics.tailBegan();
       const quiet = keepAlive(stream);
       try {
-        await stream.writeSSE({ event: "ready", data: JSON.stringify({ topic }) });
-        for await (const message of client.tail(topic, { signal })) {
+        const onStart = (): void => void stream.writeSSE({ event: "ready", data: JSON.stringify({ topic }) });
+        for await (const message of client.tail(topic, { onStart, signal })) {
           metrics.delivered(topic, 1);
           const data = JSON.stringify(toJsonMessage(message));
           await stream.writeSSE({ id: message.id, event: "message", data });

@@ -17,6 +17,8 @@ import { readSegment } from "./segment-reader.js";
 export interface TailOptions {
   /** "latest" (the default): what is published from now on. "earliest": everything that is stored, first. */
   readonly from?: SubscriptionMode;
+  /** Called once, before the first message, when the start is known: whatever is acknowledged from then on is shown. */
+  readonly onStart?: () => void;
   readonly signal?: AbortSignal;
 }
 
@@ -29,7 +31,7 @@ const START_DEADLINE_MS = 10_000;
 export async function* tailTopic(
   context: ClientContext,
   name: string,
-  { from = "latest", signal }: TailOptions = {},
+  { from = "latest", onStart, signal }: TailOptions = {},
 ): AsyncGenerator<TailMessage, void, undefined> {
   const topic = parseTopicName(name);
   const start = { deadlineMs: START_DEADLINE_MS, ...(signal && { signal }) };
@@ -46,6 +48,7 @@ export async function* tailTopic(
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
     signal?.throwIfAborted();
+    onStart?.();
     for (;;) yield* await tail.next();
   } finally {
     signal?.removeEventListener("abort", onAbort);
