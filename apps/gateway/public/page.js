@@ -86,6 +86,15 @@ function describeRegistry({ servers, healthy, panic, noticeMs }) {
   return `${healthy} of ${servers} well. One that stops answering is noticed within ${noticeMs / 1000} s.${alarm}`;
 }
 
+function describeArchive({ kind, stores }) {
+  if (kind === "local") return "Sealed segments go to files in the data folder.";
+  const well = stores.filter(({ healthy }) => healthy).length;
+  const behind = stores
+    .filter(({ backlog }) => backlog > 0)
+    .map(({ name, backlog }) => ` ${name} is ${count.format(backlog)} blobs behind.`);
+  return `Archive: ${well} of ${stores.length} stores well.${behind.join("")}`;
+}
+
 function clockTime(time) {
   return new Date(time).toLocaleTimeString("en", { hour12: false });
 }
@@ -151,6 +160,7 @@ function show(status) {
     })),
   );
   element("registry").textContent = describeRegistry(status.registry);
+  element("archive").textContent = describeArchive(status.archive);
   // A page that looks twice within the time that a status is kept for sees the same one again.
   if (status.atMs !== before?.atMs) before = status;
 }

@@ -2,6 +2,13 @@
 import { resolve } from "node:path";
 import { type Endpoint, parseEndpoint } from "@x/viewreg";
 import { InvalidArgumentError, Option } from "commander";
+import {
+  type ArchiveConfig,
+  type ArchiveFlags,
+  archiveOptions,
+  toArchiveConfig,
+} from "./archive/archive-config.js";
+import { count } from "./config-values.js";
 
 export type Role = "all" | "gateway" | "buffer";
 
@@ -19,9 +26,10 @@ export interface ServeConfig {
   readonly leaseTtlMs: number;
   readonly segmentMaxBytes: number;
   readonly segmentMaxAgeMs: number;
+  readonly archive: ArchiveConfig;
 }
 
-export interface ServeFlags {
+export interface ServeFlags extends ArchiveFlags {
   readonly role: Role;
   readonly http: Endpoint;
   readonly grpc: Endpoint;
@@ -69,17 +77,32 @@ export function serveOptions(): Option[] {
       .env("X_GATEWAY_SEGMENT_MAX_AGE_MS")
       .argParser(count(1_000, 2 ** 40))
       .default(10 * 60_000),
+    ...archiveOptions(),
   ];
 }
 
 /** @throws InvalidArgumentError for what is wrong only together */
-export function toServeConfig({ data, ...flags }: ServeFlags): ServeConfig {
-  if (flags.role !== "all" && flags.etcd.length === 0) {
+export function toServeConfig(flags: ServeFlags): ServeConfig {
+  const { role, http, grpc, data, etcd, buffers, leaseTtlMs, segmentMaxBytes, segmentMaxAgeMs } = flags;
+  if (role !== "all" && etcd.length === 0) {
     throw new InvalidArgumentError(
-      `--role ${flags.role} needs --etcd URLS: embedded coordination is for one process that is all in one`,
+      `--role ${role} needs --etcd URLS: embedded coordination is for one process that is all in one`,
     );
   }
-  return { ...flags, dataDirectory: resolve(data) };
+  const dataDirectory = resolve(data);
+  const archive = toArchiveConfig(flags, dataDirectory);
+  return {
+    role,
+    http,
+    grpc,
+    dataDirectory,
+    etcd,
+    buffers,
+    leaseTtlMs,
+    segmentMaxBytes,
+    segmentMaxAgeMs,
+    archive,
+  };
 }
 
 function endpoint(text: string): Endpoint {
@@ -100,12 +123,4 @@ function etcdUrls(text: string): string[] {
   throw new InvalidArgumentError(
     `${JSON.stringify(wrong ?? text)} is not an etcd endpoint such as http://127.0.0.1:2379`,
   );
-}
-
-export function count(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`${JSON.stringify(text)} is not an integer from ${min} to ${max}`);
-  };
 }

@@ -3,6 +3,7 @@
 import type { TopicClient, TopicEvent } from "@x/topic-gateway";
 import type { RegistryMetrics } from "@x/viewreg";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { ArchiveStatus, ArchiveStoreStatus } from "./archive/open-archive.js";
 
 export interface GatewayMetrics {
   readonly contentType: string;
@@ -14,6 +15,7 @@ export interface GatewayMetrics {
   /** For the registry of buffers. */
   bufferRegistry(): RegistryMetrics;
   watchSessions(count: () => number): void;
+  watchArchive(status: () => ArchiveStatus): void;
   tailBegan(): void;
   tailEnded(): void;
   requestEnded(route: string, status: number, seconds: number): void;
@@ -66,6 +68,36 @@ export function gatewayMetrics(): GatewayMetrics {
           this.set(count());
         },
       });
+    },
+    watchArchive(status) {
+      const perStore = (name: string, help: string, value: (store: ArchiveStoreStatus) => number): void => {
+        new Gauge({
+          name,
+          help,
+          labelNames: ["store"],
+          registers,
+          collect() {
+            this.reset();
+            for (const store of status().stores) this.set({ store: store.name }, value(store));
+          },
+        });
+      };
+      perStore(
+        "topic_archive_store_healthy",
+        "Whether the last call of a store of the archive worked",
+        (store) => (store.healthy ? 1 : 0),
+      );
+      perStore(
+        "topic_archive_backlog_blobs",
+        "Blobs that a store of the archive does not have yet",
+        (store) => store.backlog,
+      );
+      perStore("topic_archive_backlog_bytes", "Their bytes", (store) => store.backlogBytes);
+      perStore(
+        "topic_archive_backlog_oldest_seconds",
+        "How long the oldest of them has been archived elsewhere",
+        (store) => store.oldestMs / 1000,
+      );
     },
     requestEnded: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
     bufferRegistry: () => ({

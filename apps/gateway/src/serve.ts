@@ -7,10 +7,11 @@ import { type Coord, CoordError } from "@x/coord";
 import { openEmbeddedCoord } from "@x/coord/embedded";
 import { etcdCoord } from "@x/coord/etcd";
 import { type BufferNode, createBufferServer, openBuffer } from "@x/topic-buffer";
-import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
+import { openLocalSegmentLog } from "@x/topic-buffer/local";
 import { grpcBuffers, openBufferRegistry, openGatewayServer, TopicClient } from "@x/topic-gateway";
 import type { BufferConnection, SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
 import { formatEndpoint } from "@x/viewreg";
+import { openArchive } from "./archive/open-archive.js";
 import { AsyncStack } from "./async-stack.js";
 import type { ServeConfig } from "./config.js";
 import { openHttpServer } from "./http/server.js";
@@ -52,8 +53,10 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
     const { coord, failure } = await openCoord(config);
     stack.use(coord);
     await untilReachable(coord, signal);
-    const archive = await openLocalArchive({ directory: join(config.dataDirectory, "archive") });
+    const opened = stack.use(await openArchive(config, { coord, log, ...(signal && { signal }) }));
+    const { archive } = opened;
     const metrics = gatewayMetrics();
+    metrics.watchArchive(() => opened.status());
     const local = new Map<string, BufferNode>();
     let grpc = "";
 
@@ -121,7 +124,7 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
       log,
       metrics,
       stopGraceMs: REQUEST_GRACE_MS,
-      gateway: { client, buffers },
+      gateway: { client, buffers, archive: () => opened.status() },
     });
     // Both at once: neither waits for the other's callers.
     stack.defer(async () => {

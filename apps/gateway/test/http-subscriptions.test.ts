@@ -110,6 +110,7 @@ describe("subscriptions over HTTP", { timeout: 30_000 }, () => {
         judge: () => undefined,
         summary: () => expect.unreachable("nobody asks for the status"),
       },
+      archive: () => expect.unreachable("nobody asks for the status"),
       sessions,
       metrics: gatewayMetrics(),
       clock: client.clock,

@@ -93,6 +93,7 @@ describe.skipIf(chromium === undefined)("the page, in a real Chromium", { timeou
     expect(await page.locator("#registry").textContent()).toBe(
       "3 of 3 well. One that stops answering is noticed within 0.8 s.",
     );
+    expect(await page.locator("#archive").textContent()).toBe("Archive: 2 of 2 stores well.");
     const holders = await ranges.locator("td:nth-child(2)").allTextContents();
     const ids = await buffers.locator("td:nth-child(1)").allTextContents();
     expect(new Set(holders.map((text) => text.trim()))).toEqual(new Set(ids));

@@ -1,6 +1,5 @@
 import { gzipSync } from "node:zlib";
-import { describe, expect, expectTypeOf, it } from "vitest";
-import type { JournalClient } from "../../../packages/journal-client/src/index.js";
+import { describe, expect, it } from "vitest";
 import {
   argumentsOf,
   type Call,
@@ -8,7 +7,6 @@ import {
   parseArguments,
   parseFigures,
 } from "../src/bench/journal/call.js";
-import type { BenchedClient } from "../src/bench/journal/client-api.js";
 import { jsonLines } from "../src/bench/journal/content.js";
 import { complaint, rowsOf } from "../src/bench/journal/figures.js";
 import { fullScale, type Metric, partsOf } from "../src/bench/journal/plan.js";
@@ -68,10 +66,6 @@ describe("a window of the journal benchmark", () => {
     const ratio = gzipSync(text).length / text.length;
     expect(ratio).toBeGreaterThan(0.1);
     expect(ratio).toBeLessThan(0.25);
-  });
-
-  it("uses the client as it is", () => {
-    expectTypeOf<JournalClient>().toExtend<BenchedClient>();
   });
 });
 

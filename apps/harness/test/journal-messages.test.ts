@@ -1,5 +1,4 @@
 import { randomBytes, randomInt } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   buildUuid,
   Flags,
@@ -9,14 +8,17 @@ import {
   jsonLines,
   jsonMessages,
   type MessageType,
+  moduloMapping,
   Publisher,
   parseUuid,
   producerId,
   ReadCommitted,
   ReadUncommitted,
+  rendezvousMapping,
   uuidBytes,
   writeAckIntents,
-} from "../../../packages/journal-client/src/messages.js";
+} from "@x/journal-client/messages";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   askGazettePeer,
   buildGazette,
@@ -36,6 +38,8 @@ import {
   isJournalError,
   isMissing,
   type JournalClient,
+  journalSpec,
+  type ListResponse,
 } from "./journal-support.js";
 
 interface Text {
@@ -76,6 +80,25 @@ const kinds: Record<string, { readonly contentType: string; readonly framing: Fr
 };
 const framings = Object.values(kinds).map(({ framing }) => framing);
 const type: MessageType<Text> = jsonMessages<Text>("uuid");
+
+/** As a broker lists these journals. */
+function listingOf(names: readonly string[]): ListResponse {
+  const route = { members: [], primary: -1, endpoints: [] };
+  return {
+    status: "OK",
+    header: {
+      processId: { zone: "", suffix: "" },
+      route,
+      etcd: { clusterId: 1n, memberId: 1n, revision: 1n, raftTerm: 1n },
+    },
+    journals: names.map((name) => ({
+      spec: journalSpec({ name }),
+      modRevision: 1n,
+      createRevision: 1n,
+      route,
+    })),
+  };
+}
 
 expectKnownFailures();
 
@@ -279,6 +302,56 @@ describe.skipIf(isMissing())("messages between this client and the Go client", {
     ];
     expect(await committedHere(one)).toEqual(expected);
     expect(await committedByGo(one)).toEqual(expected);
+  });
+
+  it("keys go to the same journals as with Go's mappings", async () => {
+    const keys = [
+      Buffer.of(),
+      Buffer.of(0),
+      Buffer.of(0xff, 0xfe),
+      Buffer.from("Gr\u00fc\u00dfe \u{1f600}"),
+      ...Array.from({ length: 2_000 }, (_, index) => Buffer.from(`user-${index}`)),
+      ...Array.from({ length: 500 }, () => randomBytes(randomInt(64))),
+    ];
+    const chosen = new Set<string>();
+    for (const count of [1, 2, 3, 7, 16, 100]) {
+      const journals = Array.from({ length: count }, (_, index) => `mapped/part-${index}`);
+      const listing = listingOf(journals);
+      const mappings = {
+        modulo: moduloMapping(
+          (key: Buffer) => key,
+          () => listing,
+        ),
+        rendezvous: rendezvousMapping(
+          (key: Buffer) => key,
+          () => listing,
+        ),
+      };
+      const here = keys.map((key) => ({
+        modulo: mappings.modulo(key).journal,
+        rendezvous: mappings.rendezvous(key).journal,
+      }));
+      for (const { modulo, rendezvous } of here) chosen.add(modulo).add(rendezvous);
+      const input = Buffer.from(keys.map((key) => `${key.toString("hex")}\n`).join(""));
+      const told = await askGazettePeer(["map", "-journals", journals.join(",")], { input });
+      expect(told, `${count} journals`).toEqual(here);
+    }
+    // Not all the same one, which two broken mappings might agree on.
+    expect(chosen.size).toBe(100);
+  });
+
+  it("text is a key by its UTF-8 bytes", async () => {
+    const texts = ["", "a", "Gr\u00fc\u00dfe", "\u{1f600}"];
+    const journals = Array.from({ length: 16 }, (_, index) => `mapped/part-${index}`);
+    const mapping = rendezvousMapping(
+      (key: string) => key,
+      () => listingOf(journals),
+    );
+    const input = Buffer.from(texts.map((text) => `${Buffer.from(text).toString("hex")}\n`).join(""));
+    const told = await askGazettePeer<{ rendezvous: string }>(["map", "-journals", journals.join(",")], {
+      input,
+    });
+    expect(told.map(({ rendezvous }) => rendezvous)).toEqual(texts.map((text) => mapping(text).journal));
   });
 
   it("UUIDs are those of Go, bit by bit", async () => {

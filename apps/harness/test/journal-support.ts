@@ -7,7 +7,7 @@ import {
   type ReadRequest,
   type RetryReaderOptions,
   type RoutedJournalClient,
-} from "../../../packages/journal-client/src/index.js";
+} from "@x/journal-client";
 import { type AppendRecorder, recordsOf } from "../src/faults/journal-recorder.js";
 import {
   type GazetteCluster,
@@ -16,7 +16,7 @@ import {
   runGazettePeer,
 } from "../src/servers/index.js";
 
-export * from "../../../packages/journal-client/src/index.js";
+export * from "@x/journal-client";
 
 /** Whether what all of these suites need is not here: said loudly, and a failure with CI set. */
 export function isMissing(...more: readonly ("toxiproxy" | "versitygw")[]): boolean {

@@ -1,6 +1,6 @@
 import { BlobError } from "./errors.js";
 import { parseRef, type Ref, refBytes } from "./ref.js";
-import type { BlobStore, CallOptions, GetManyResult, PutManyResult } from "./store.js";
+import type { BlobStore, CallOptions, GetManyResult, ListOptions, PutManyResult } from "./store.js";
 import {
   checkAfter,
   checkCount,
@@ -175,7 +175,7 @@ export async function* pieces(
 export async function* listRefPages(
   store: BlobStore,
   after?: Ref,
-  options: CallOptions = {},
+  options: ListOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   options.signal?.throwIfAborted();
   if (store.listRefPages) {
@@ -185,7 +185,8 @@ export async function* listRefPages(
   let last = checkAfter(after);
   let page = Buffer.allocUnsafeSlow(refsPerPage * refBytes);
   let length = 0;
-  for await (const ref of store.listRefs(after, options)) {
+  let left = options.limit ?? Number.POSITIVE_INFINITY;
+  for await (const ref of store.listRefs(after, signalOption(options.signal))) {
     if (last !== undefined && ref <= last) {
       const what = ref === last ? "twice, or the one to start after" : `after ${last}`;
       throw new BlobError("unordered", `a store listed ${ref} ${what}: refs come in their order, each once`);
@@ -197,6 +198,7 @@ export async function* listRefPages(
       page = Buffer.allocUnsafeSlow(refsPerPage * refBytes);
       length = 0;
     }
+    if (--left <= 0) break;
   }
   options.signal?.throwIfAborted();
   if (length > 0) yield page.subarray(0, length);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { BlobError } from "./errors.js";
 
 /** The name of a blob: the SHA-256 of its content, as 64 lower-case hex digits. Text order is byte order. */
@@ -19,7 +19,7 @@ export function parseRef(text: string): Ref {
 
 /** The ref of a blob. Costs its SHA-256. */
 export function refOf(blob: Uint8Array): Ref {
-  return createHash("sha256").update(blob).digest("hex") as Ref; // SHA-256 has 64 digits
+  return hash("sha256", blob, "hex") as Ref; // SHA-256 has 64 digits
 }
 
 /** @throws BlobError "invalid-ref" for anything but 32 bytes */

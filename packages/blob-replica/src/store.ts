@@ -17,6 +17,11 @@ export interface PutResult {
   readonly added: boolean;
 }
 
+export interface ListOptions extends CallOptions {
+  /** The caller wants no more refs than these: the listing may end there, and need not. For those that come over a network. */
+  readonly limit?: number;
+}
+
 /** Of `getMany`: one for each ref that was asked for, as they come; a ref that was asked for twice comes twice. `blob` tells the two apart. */
 export type GetManyResult =
   | { readonly ref: Ref; readonly blob: Uint8Array; readonly error?: undefined }
@@ -41,6 +46,11 @@ export interface PrefixDigest {
  * Every call ends with `signal.reason` itself when its signal is aborted, and then nothing of it still runs. Errors are BlobErrors.
  */
 export interface BlobStore {
+  /**
+   * What `get`, `getMany` and `stream` give is the content of its ref, whatever happened to it: the store has hashed it, and everything else ends as "corrupt". Who
+   * reads from such a store does not hash it again. Default false.
+   */
+  readonly verified?: boolean;
   /** The caller owns the bytes. @throws BlobError "not-found", "corrupt" where the store looks, "unavailable", "refused" */
   get(ref: Ref, options?: CallOptions): Promise<Uint8Array>;
   /**
@@ -55,7 +65,7 @@ export interface BlobStore {
   listRefs(after?: Ref, options?: CallOptions): AsyncIterable<Ref>;
 
   /** As `listRefs`, packed: each page holds refs of 32 bytes, one after the other. No page is empty. */
-  listRefPages?(after?: Ref, options?: CallOptions): AsyncIterable<Uint8Array>;
+  listRefPages?(after?: Ref, options?: ListOptions): AsyncIterable<Uint8Array>;
   getMany?(refs: readonly Ref[], options?: CallOptions): AsyncIterable<GetManyResult>;
   putMany?(
     blobs: readonly Uint8Array[],
@@ -70,7 +80,7 @@ export interface BlobStore {
    * Of each prefix (0 to 64 lower-case hex digits), in their order: how many refs begin with it, and their digest, so that `sync` lists what differs only. For
    * stores that others list over a network. Of up to 256 refs the digest is the SHA-256 of a byte 0 and the refs, 32 bytes each, in their order; of more it is that
    * of a byte 1 and, for each of the 16 prefixes that are a digit longer, count (8 bytes, big endian) and digest. The function of the same name computes it
-   * for every store.
+   * for every store. @throws BlobError "unsupported" where it turns out that there are none: who wants to know lists
    */
   prefixDigests?(prefixes: readonly string[], options?: CallOptions): Promise<readonly PrefixDigest[]>;
   [Symbol.asyncDispose]?(): Promise<void>;

@@ -16,15 +16,16 @@ export interface Listening extends AsyncDisposable {
   readonly endpoint: string;
 }
 
-/** A real server on a free port of this machine. */
+/** A real server of this machine, on a free port by default. */
 export async function listen(
   fill: (server: Server) => void,
   options: ServerOptions = {},
+  wantedPort = 0,
 ): Promise<Listening> {
   const server = new Server(options);
   fill(server);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`127.0.0.1:${wantedPort}`, ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
     );
   });

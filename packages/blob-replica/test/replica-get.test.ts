@@ -41,6 +41,29 @@ describe("getting from a replica", () => {
     expect(clock.timers).toBe(0);
   });
 
+  it("hashes what comes, but for what a store has hashed that says so", async () => {
+    for (const verified of [undefined, false, true]) {
+      const store: BlobStore = {
+        ...(verified !== undefined && { verified }),
+        get: async () => damagedBlob,
+        put: async () => ({ ref, added: true }),
+        listRefs: (after) => memoryStore().listRefs(after),
+      };
+      await using replica = await createReplica({ sync: [{ name: "s", store }] });
+      expect(replica.verified).toBe(true);
+      const many = async () => {
+        for await (const { blob: given, error } of replica.getMany?.([ref]) ?? []) {
+          if (error !== undefined) throw error;
+          return given;
+        }
+      };
+      for (const get of [() => replica.get(ref), many]) {
+        if (verified) expect(await get()).toEqual(damagedBlob);
+        else await expect(get()).rejects.toMatchObject({ code: "all-failed" });
+      }
+    }
+  });
+
   it("asks the next at once when a store fails, and in the end all", async () => {
     const { replica, stores, events } = await replicaOf(3);
     stores[0]!.down();

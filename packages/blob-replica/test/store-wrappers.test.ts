@@ -117,7 +117,47 @@ describe("lruCache", () => {
   });
 });
 
+describe("wrappers", () => {
+  it("have the digests of the store that they wrap, and none where it has none", async () => {
+    const digests = [{ count: 1, digest: new Uint8Array(32) }];
+    const inner: BlobStore = { ...bare(memoryStore()), prefixDigests: async () => digests };
+    const measured: CallMeasurement[] = [];
+    const metrics = { callEnded: (each: CallMeasurement) => void measured.push(each) };
+    for (const wrap of [
+      (store: BlobStore) => verifying(store),
+      (store: BlobStore) => lruCache(store, { maxBytes: 10 }),
+      (store: BlobStore) => metered(store, metrics),
+    ]) {
+      expect(await wrap(inner).prefixDigests?.([""])).toEqual(digests);
+      expect(wrap(bare(inner)).prefixDigests).toBeUndefined();
+    }
+    expect(measured).toMatchObject([{ operation: "prefixDigests", outcome: "ok", items: 1 }]);
+  });
+});
+
 describe("verifying", () => {
+  it("hashes nothing twice: a store that says it has done so is believed, by it and by a cache", async () => {
+    const given = testBlob(9, 10);
+    const ref = refOf(testBlob(1, 10));
+    const inner: BlobStore = {
+      ...bare(memoryStore()),
+      verified: true,
+      get: async () => given,
+      async *stream() {
+        yield given;
+      },
+    };
+    for (const store of [verifying(inner), lruCache(inner, { maxBytes: 1000 })]) {
+      expect(await store.get(ref)).toEqual(given);
+      expect((await collect(getMany(store, [ref])))[0]?.blob).toEqual(given);
+      expect(await collect(streamBlob(store, ref))).toEqual([given]);
+    }
+    expect([verifying(inner).verified, verifying(bare(inner)).verified]).toEqual([true, true]);
+    expect(lruCache(inner, { maxBytes: 0 }).verified).toBeUndefined(); // it keeps what was put
+    const untold = { callEnded: () => {} };
+    expect([metered(inner, untold).verified, metered(bare(inner), untold).verified]).toEqual([true, undefined]);
+  });
+
   it("never believes a store that lies", async () => {
     const blob = testBlob(1, 600_000);
     const other = testBlob(2, 600_000);

@@ -1,44 +1,16 @@
-import { AsyncResource } from "node:async_hooks";
-import { type Space, spaceOf, utf8Keys } from "@x/space";
-import { checkCallOptions } from "./check-options.js";
+import { type Begun, begin, type CallArguments } from "./begun.js";
 import { checkVerdict } from "./classify.js";
 import { Delivery, type Failure } from "./delivery.js";
-import { attempt, describe, messageOf } from "./describe.js";
-import { FanoutError, type PointFailure, type Verdict } from "./errors.js";
-import { failureMessage, formatPoint } from "./failure-message.js";
+import { attempt } from "./describe.js";
+import type { PointFailure, Verdict } from "./errors.js";
+import { failedCall, unsentCall } from "./failed-call.js";
 import type { CallRequest, Machine, MachineCall } from "./machine.js";
-import type { CallOptions } from "./options.js";
-import type { SortedPoints } from "./plan/contract.js";
-import { sortPoints } from "./plan/sort-points.js";
 import { type RequestReport, RunningRequest } from "./request.js";
-import type { Chunk, Rpc, RpcContext } from "./rpc.js";
+import type { Chunk, RpcContext } from "./rpc.js";
 import { newViews, type ViewSource, type Views } from "./views.js";
 import { ViewsReading } from "./views-reading.js";
 
-/** What a call was asked to do, not yet looked at. */
-export interface CallArguments<V> {
-  readonly points: readonly unknown[];
-  readonly views: ViewSource<V>;
-  readonly rpc: Rpc<V, unknown>;
-  readonly options: CallOptions;
-}
-
-type Options = ReturnType<typeof checkCallOptions>;
 type ReadViews<V> = Extract<ViewSource<V>, (...args: never) => unknown>;
-
-/** What there is of a call once its arguments have been looked at. */
-interface Begun<V> {
-  readonly id: number;
-  readonly machine: Machine<V>;
-  readonly options: Options;
-  readonly space: Space<unknown>;
-  readonly sorted: SortedPoints<unknown>;
-  readonly deadlineMs: number;
-  /** Everything of the caller runs in the async context in which he began the call, whichever event of which call leads to it. */
-  readonly context: AsyncResource;
-}
-
-const noOffsets: readonly number[] = Object.freeze([]);
 
 /** The life of one call, between its reader and the machine of its fanout. */
 export class CallRun<V> implements MachineCall<V> {
@@ -102,10 +74,11 @@ export class CallRun<V> implements MachineCall<V> {
 
   #start(): void {
     try {
-      const begun = this.#begin();
-      this.#begun = begun;
       const { points, views } = this.#arguments;
-      const { signal } = begun.options;
+      const begun = begin(this.#openMachine(), this.#arguments);
+      const { signal, maxBufferedChunks } = begun.options;
+      this.#begun = begun;
+      this.#delivery.mostWaiting = maxBufferedChunks;
       if (signal?.aborted) {
         this.#end({ error: signal.reason });
         return;
@@ -119,29 +92,12 @@ export class CallRun<V> implements MachineCall<V> {
     }
   }
 
-  #begin(): Begun<V> {
-    const machine = this.#openMachine();
-    const { points, rpc } = this.#arguments;
-    const options = checkCallOptions(this.#arguments.options, machine.options.shared);
-    if (typeof rpc !== "function") {
-      throw new FanoutError("invalid-argument", `The rpc must be a function, not ${describe(rpc)}.`);
-    }
-    if (!Array.isArray(points)) {
-      throw new FanoutError("invalid-argument", `The points must be an array, not ${describe(points)}.`);
-    }
-    const deadlineMs = machine.nowMs() + options.timeoutMs;
-    const space = machine.options.space ?? spaceOfFirst(points);
-    const sorted = sortPoints(space, points);
-    this.#delivery.mostWaiting = options.maxBufferedChunks;
-    const context = new AsyncResource("x.fanout.call", { requireManualDestroy: true });
-    return { id: machine.nextCallId(), machine, options, space, sorted, deadlineMs, context };
-  }
-
   #goLive({ id, machine, sorted, deadlineMs, options }: Begun<V>, views: Views<V>): void {
     this.#phase = "live";
     const viewsCanBeRead = typeof this.#arguments.views === "function";
     machine.start(this, {
       type: "start",
+      nowMs: machine.nowMs(),
       call: id,
       points: sorted,
       views,
@@ -184,15 +140,8 @@ export class CallRun<V> implements MachineCall<V> {
     });
     machine.tell(this, { ...step, type: "done", satisfied: 0, failed: points.length });
     this.failures = points.map((point, offset) => ({ offset, point, reason, causes: [] }));
-    if (failed === undefined && options.allowPartial) {
-      this.#end(undefined);
-      return;
-    }
-    const message =
-      failed === undefined
-        ? failureMessage(space, this.failures)
-        : `The views could not be read: ${messageOf(failed.error)}. So no view is known for the point ${formatPoint(space, points[0])} and the others of the call.`;
-    this.#end({ error: new FanoutError(reason, message, { failures: this.failures, cause: failed?.error }) });
+    if (failed === undefined && options.allowPartial) this.#end(undefined);
+    else this.#end({ error: unsentCall(space, { code: reason, failures: this.failures }, failed) });
   }
 
   #readViewsWith(
@@ -226,19 +175,12 @@ export class CallRun<V> implements MachineCall<V> {
     return this.#notWanted;
   }
 
-  prepare(action: ConstructorParameters<typeof RunningRequest>[1] & { readonly view: V }): CallRequest<V> {
+  prepare(action: ConstructorParameters<typeof RunningRequest<V>>[1]): CallRequest<V> {
     return new RunningRequest<V, MachineCall<V>>(this, action);
   }
 
-  deliver(request: CallRequest<V>, duplicates: readonly number[]): void {
-    const { offset, result } = request.takeResult();
-    const offsets = offset === undefined ? request.offsets : [offset];
-    this.#delivery.push({
-      view: request.view,
-      offsets,
-      result,
-      duplicates: duplicates.length === 0 ? noOffsets : duplicates,
-    });
+  deliver(chunk: Chunk<V, unknown>): void {
+    this.#delivery.push(chunk);
   }
 
   readViews(): void {
@@ -247,8 +189,8 @@ export class CallRun<V> implements MachineCall<V> {
     if (typeof views !== "function") return;
     this.#readViewsWith(
       views,
-      (read) => machine.report({ type: "views", call: id, views: read }),
-      (error) => machine.report({ type: "views-error", call: id, error }),
+      (read) => machine.report({ type: "views", nowMs: machine.nowMs(), call: id, views: read }),
+      (error) => machine.report({ type: "views-error", nowMs: machine.nowMs(), call: id, error }),
     );
   }
 
@@ -256,13 +198,7 @@ export class CallRun<V> implements MachineCall<V> {
     const { options, space } = this.#get();
     this.failures = failures as readonly PointFailure<unknown, V>[];
     if (code === "ok" || code === "stopped" || options.allowPartial) this.#end(undefined);
-    else {
-      const cause = viewsError ?? failures[0]?.causes[0]?.error;
-      const why =
-        viewsError === undefined ? "" : ` The views could not be read again: ${messageOf(viewsError)}`;
-      const message = `${failureMessage(space, failures)}${why}`;
-      this.#end({ error: new FanoutError(code, message, { cause, failures }) });
-    }
+    else this.#end({ error: failedCall(space, { code, failures, viewsError }) });
   }
 
   crash(error: unknown): void {
@@ -297,6 +233,10 @@ export class CallRun<V> implements MachineCall<V> {
     return checkVerdict(attempt(() => classify(error, view)));
   }
 
+  nowMs(): number {
+    return this.#get().machine.nowMs();
+  }
+
   report(event: RequestReport): void {
     this.#get().machine.report(event);
   }
@@ -315,7 +255,7 @@ export class CallRun<V> implements MachineCall<V> {
   #onPace(behind: boolean): void {
     if (this.#phase !== "live") return;
     const { id, machine } = this.#get();
-    machine.report({ type: behind ? "pause" : "resume", call: id });
+    machine.report({ type: behind ? "pause" : "resume", nowMs: machine.nowMs(), call: id });
     if (!behind) for (const request of this.#waiting.splice(0)) request.proceed();
   }
 
@@ -328,8 +268,12 @@ export class CallRun<V> implements MachineCall<V> {
   }
 
   #stop(): void {
-    if (this.#phase === "live") this.#get().machine.report({ type: "stop", call: this.id });
-    else this.#end(undefined);
+    if (this.#phase !== "live") {
+      this.#end(undefined);
+      return;
+    }
+    const { id, machine } = this.#get();
+    machine.report({ type: "stop", nowMs: machine.nowMs(), call: id });
   }
 
   /** It is over. An outcome that is known already stays. */
@@ -347,15 +291,5 @@ export class CallRun<V> implements MachineCall<V> {
     if (this.#open > 0 && this.#begun?.options.waitForLosers) return;
     this.#begun?.options.signal?.removeEventListener("abort", this.#onAbort);
     this.#delivery.end(this.#outcome.failure);
-  }
-}
-
-function spaceOfFirst(points: readonly unknown[]): Space<unknown> {
-  // No points are points of every space.
-  if (points.length === 0) return utf8Keys as Space<unknown>;
-  try {
-    return spaceOf(points[0]);
-  } catch (cause) {
-    throw new FanoutError("invalid-argument", `points[0] is not a point. ${messageOf(cause)}`, { cause });
   }
 }

@@ -3,7 +3,8 @@ import { attempt } from "./describe.js";
 import type { FanoutEvent } from "./events.js";
 import { IdMap } from "./id-map.js";
 import { Queue } from "./queue.js";
-import type { RequestOwner, RequestReport, RunningRequest } from "./request.js";
+import type { RequestOwner, RunningRequest } from "./request.js";
+import type { Chunk } from "./rpc.js";
 import type { SchedulerAction, SchedulerEvent } from "./scheduler/contract.js";
 import { next } from "./scheduler/next.js";
 import { createState, type SchedulerState } from "./scheduler/state.js";
@@ -12,12 +13,6 @@ import type { FanoutStats } from "./stats.js";
 
 type Action<V, T> = Extract<SchedulerAction<unknown, V>, { readonly type: T }>;
 type Event<V> = SchedulerEvent<unknown, V>;
-export type Start<V> = Omit<Extract<Event<V>, { readonly type: "start" }>, "nowMs">;
-type CallReport<V> =
-  | { readonly type: "pause" | "resume" | "stop"; readonly call: number }
-  | Omit<Extract<Event<V>, { readonly type: "views" }>, "nowMs">
-  | Omit<Extract<Event<V>, { readonly type: "views-error" }>, "nowMs">;
-
 export type CallRequest<V> = RunningRequest<V, MachineCall<V>>;
 
 /** A call, as far as the machine sees it. */
@@ -27,7 +22,7 @@ export interface MachineCall<V> extends RequestOwner<V> {
   /** What the signals of requests are aborted with when they are not wanted any more. */
   abortReason(): unknown;
   prepare(action: Action<V, "send">): CallRequest<V>;
-  deliver(request: CallRequest<V>, duplicates: readonly number[]): void;
+  deliver(chunk: Chunk<V, unknown>): void;
   readViews(): void;
   finish(action: Pick<Action<V, "finish">, "code" | "failures" | "viewsError">): void;
   /** Instead of `finish`, when the scheduler could not go on with it. */
@@ -66,14 +61,25 @@ export class Machine<V> {
       .join("");
     this.#state = createState<unknown, V>({
       // Asked in the middle of the scheduler's work, where a throw would leave it in pieces.
-      serverOf: (view) => attempt(() => [options.serverOf(view)])?.[0] ?? view,
+      serverOf: (view) => {
+        try {
+          return options.serverOf(view) ?? view;
+        } catch {
+          return view;
+        }
+      },
       locality: (view) => {
-        const distance = attempt(() => options.locality(view));
-        return typeof distance === "number" && !Number.isNaN(distance) ? distance : 0;
+        try {
+          const distance: unknown = options.locality(view);
+          return typeof distance === "number" && !Number.isNaN(distance) ? distance : 0;
+        } catch {
+          return 0;
+        }
       },
       maxInFlightPerServer: options.maxInFlightPerServer,
       budget: options.budget,
       seed: uint32(options.random),
+      traced: options.onEvent !== undefined,
     });
   }
 
@@ -92,13 +98,25 @@ export class Machine<V> {
     return statsOf(this.#state);
   }
 
-  start(call: MachineCall<V>, start: Start<V>): void {
+  start(call: MachineCall<V>, event: Extract<Event<V>, { readonly type: "start" }>): void {
     this.#calls.set(call.id, call);
-    this.#dispatch({ ...start, nowMs: this.nowMs() });
+    this.report(event);
   }
 
-  report(event: CallReport<V> | RequestReport): void {
-    this.#dispatch({ ...event, nowMs: this.nowMs() });
+  /** Something has happened, now. */
+  report(event: Event<V>): void {
+    if (this.#draining) {
+      this.#events.push(event);
+      return;
+    }
+    this.#draining = true;
+    try {
+      let upcoming: Event<V> | undefined = event;
+      for (; upcoming !== undefined; upcoming = this.#events.shift()) this.#step(upcoming);
+    } finally {
+      this.#draining = false;
+    }
+    this.#arm();
   }
 
   /** Tells the hook. What it throws is ignored. */
@@ -119,20 +137,6 @@ export class Machine<V> {
       this.#alarms.delete(alarm);
       this.#arm();
     };
-  }
-
-  #dispatch(event: Event<V>): void {
-    this.#events.push(event);
-    if (this.#draining) return;
-    this.#draining = true;
-    try {
-      for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
-        this.#step(event);
-      }
-    } finally {
-      this.#draining = false;
-    }
-    this.#arm();
   }
 
   #step(event: Event<V>): void {
@@ -166,7 +170,7 @@ export class Machine<V> {
         break;
       case "deliver": {
         const request = this.#requests.get(action.request);
-        if (request !== undefined) request.owner.deliver(request, action.duplicates);
+        request?.owner.deliver(request.takeChunk(action.duplicates));
         break;
       }
       case "read-views":
@@ -209,7 +213,9 @@ export class Machine<V> {
       }
       call.crash(error);
       // A call that did not start is not there, and one that cannot be stopped is past help.
-      if (event.type !== "start" && event.type !== "stop") this.report({ type: "stop", call: call.id });
+      if (event.type !== "start" && event.type !== "stop") {
+        this.report({ type: "stop", nowMs: this.nowMs(), call: call.id });
+      }
     }
   }
 
@@ -247,7 +253,7 @@ export class Machine<V> {
       if (alarm.dueMs > nowMs || !this.#alarms.delete(alarm)) continue;
       alarm.ring();
     }
-    if (this.#calls.size > 0 && this.#state.wakeAtMs <= nowMs) this.#dispatch({ type: "tick", nowMs });
+    if (this.#calls.size > 0 && this.#state.wakeAtMs <= nowMs) this.report({ type: "tick", nowMs });
     else this.#arm();
   };
 }

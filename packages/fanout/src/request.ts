@@ -1,13 +1,12 @@
 import { describe } from "./describe.js";
-import { FanoutError, type Verdict } from "./errors.js";
-import type { PointValue, RpcContext, Tie } from "./rpc.js";
-import type { SchedulerEvent } from "./scheduler/contract.js";
+import type { Verdict } from "./errors.js";
+import { RequestContext } from "./request-context.js";
+import { checkStep, closeIterator, Misbehaviour, openIterator } from "./returned.js";
+import type { Chunk, PointValue, RpcContext } from "./rpc.js";
+import type { SchedulerAction, SchedulerEvent } from "./scheduler/contract.js";
 
-/** What a request tells of itself; the time is added by who passes it on. */
-export type RequestReport =
-  | { readonly type: "result"; readonly request: number; readonly offset?: number }
-  | { readonly type: "end" | "begun"; readonly request: number }
-  | Omit<Extract<SchedulerEvent<unknown, unknown>, { type: "error" }>, "nowMs">;
+/** What a request tells of itself. */
+export type RequestReport = Extract<SchedulerEvent<unknown, unknown>, { readonly request: number }>;
 
 /** The call that a request belongs to, as far as the request sees it. */
 export interface RequestOwner<V> {
@@ -19,51 +18,11 @@ export interface RequestOwner<V> {
   /** Calls the rpc, which may throw. */
   invoke(view: V, offsets: readonly number[], context: RpcContext<V>): unknown;
   classify(error: unknown, view: V): Verdict;
+  nowMs(): number;
   report(event: RequestReport): void;
   /** Something of the rpc runs on its own now, until `closed` is called as often. */
   opened(): void;
   closed(): void;
-}
-
-/** Thrown within this file: the rpc did what it must not do. */
-class Misbehaviour {
-  readonly error: FanoutError;
-  readonly verdict: Verdict;
-  readonly #ours = true;
-
-  constructor(message: string, verdict: Verdict["class"]) {
-    this.error = new FanoutError("bad-result", message);
-    this.verdict = { class: verdict };
-  }
-
-  /** Not `instanceof`: an rpc may throw a proxy that does not stand being looked at. */
-  static is(thrown: unknown): thrown is Misbehaviour {
-    return typeof thrown === "object" && thrown !== null && #ours in thrown;
-  }
-}
-
-/** What the rpc is told. */
-class RequestContext<V> implements RpcContext<V> {
-  declare readonly signal: AbortSignal;
-  readonly timeoutMs: number;
-  readonly attempt: number;
-  declare tie?: { -readonly [K in keyof Tie<V>]: Tie<V>[K] };
-  readonly #request: { signal(): AbortSignal };
-
-  constructor(request: { signal(): AbortSignal }, timeoutMs: number, attempt: number) {
-    this.#request = request;
-    this.timeoutMs = timeoutMs;
-    this.attempt = attempt;
-    // Its own, so that a copy by `{ ...context }` has it. One function for all, or each context would be of a shape of its own.
-    Object.defineProperty(this, "signal", RequestContext.#signal);
-  }
-
-  static readonly #signal: PropertyDescriptor & ThisType<RequestContext<unknown>> = {
-    enumerable: true,
-    get() {
-      return this.#request.signal();
-    },
-  };
 }
 
 /** One rpc under way: its results are pulled one at a time and reported, and so is its end, unless it was aborted before. */
@@ -80,6 +39,7 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
   #over = false;
   /** The last result, from its report until it is taken. */
   #result: unknown;
+  /** With `perPoint`: whose value that is. */
   #offset: number | undefined;
   #iterator: AsyncIterator<unknown> | undefined;
   #proceed: (() => void) | undefined;
@@ -88,26 +48,14 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
 
   constructor(
     owner: Owner,
-    {
-      request,
-      view,
-      offsets,
-      timeoutMs,
-      attempt,
-    }: {
-      readonly request: number;
-      readonly view: V;
-      readonly offsets: readonly number[];
-      readonly timeoutMs: number;
-      readonly attempt: number;
-    },
+    action: Omit<Extract<SchedulerAction<unknown, V>, { readonly type: "send" }>, "type" | "call">,
   ) {
     this.owner = owner;
-    this.id = request;
-    this.view = view;
+    this.id = action.request;
+    this.view = action.view;
     // The rpc and the reader get the same array, so neither may change it.
-    this.offsets = Object.freeze(offsets);
-    this.context = new RequestContext(this, timeoutMs, attempt);
+    this.offsets = Object.freeze(action.offsets);
+    this.context = new RequestContext(this, action.timeoutMs, action.attempt);
   }
 
   /** Calls the rpc. Reports everything later than the caller's turn, or into a queue; never throws. */
@@ -120,7 +68,8 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
     // The first one's server has its id already, even when that one is the second of an earlier pair.
     const id = other?.context.tie?.id ?? newId();
     const begun = (): void => {
-      if (!this.#over) this.owner.report({ type: "begun", request: this.id });
+      const { owner, id } = this;
+      if (!this.#over) owner.report({ type: "begun", nowMs: owner.nowMs(), request: id });
     };
     this.context.tie = { id, view: other?.view, begun };
     if (other?.context.tie !== undefined) other.context.tie.view = this.view;
@@ -150,11 +99,12 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
     this.#proceed = undefined;
   }
 
-  /** The result of the last report; `offset` with `perPoint`. */
-  takeResult(): { readonly result: unknown; readonly offset: number | undefined } {
+  /** The result of the last report. */
+  takeChunk(duplicates: readonly number[]): Chunk<V, unknown> {
+    const offsets = this.#offset === undefined ? this.offsets : [this.#offset];
     const result = this.#result;
     this.#result = undefined;
-    return { result, offset: this.#offset };
+    return { view: this.view, offsets, result, duplicates };
   }
 
   async #run(): Promise<void> {
@@ -169,7 +119,7 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
         this.#iterator = iterator;
         await this.#pull(iterator);
       }
-      if (!this.#over) this.#end({ type: "end", request: this.id });
+      if (!this.#over) this.#end();
     } catch (caught) {
       if (!this.#over) this.#fail(caught);
     } finally {
@@ -183,29 +133,21 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
         await this.#room();
         continue;
       }
-      const step: unknown = await this.#next(iterator);
-      if (this.#over) return;
-      if (typeof step !== "object" || step === null) {
-        throw new Misbehaviour(
-          `The rpc's iterator gave ${describe(step)} instead of a result object.`,
-          "retryable",
-        );
+      let step: unknown;
+      try {
+        step = await iterator.next();
+      } catch (error) {
+        // It has ended by itself and is not closed.
+        this.#iterator = undefined;
+        throw error;
       }
-      if ("done" in step && step.done) {
+      if (this.#over) return;
+      const checked = checkStep(step);
+      if (checked.done) {
         this.#iterator = undefined;
         return;
       }
-      this.#report("value" in step ? step.value : undefined);
-    }
-  }
-
-  async #next(iterator: AsyncIterator<unknown>): Promise<unknown> {
-    try {
-      return await iterator.next();
-    } catch (error) {
-      // It has ended by itself and is not closed.
-      this.#iterator = undefined;
-      throw error;
+      this.#report(checked.value);
     }
   }
 
@@ -217,18 +159,16 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
   }
 
   #report(result: unknown): void {
-    if (this.owner.perPoint) {
-      const { offset, value } = this.#pointValue(result);
-      this.#result = value;
+    const { owner, id } = this;
+    if (owner.perPoint) {
+      const { offset, value } = this.#checkPointValue(result);
       this.#offset = offset;
-      this.owner.report({ type: "result", request: this.id, offset });
-    } else {
-      this.#result = result;
-      this.owner.report({ type: "result", request: this.id });
-    }
+      this.#result = value;
+    } else this.#result = result;
+    owner.report({ type: "result", nowMs: owner.nowMs(), request: id, offset: this.#offset });
   }
 
-  #pointValue(result: unknown): PointValue<unknown> {
+  #checkPointValue(result: unknown): PointValue<unknown> {
     if (typeof result !== "object" || result === null || !("offset" in result && "value" in result)) {
       throw new Misbehaviour(
         `With perPoint an rpc yields { offset, value }, and this one gave ${describe(result)}.`,
@@ -248,16 +188,23 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
 
   #fail(caught: unknown): void {
     this.#close();
+    const { owner, id, view } = this;
     const { error, verdict } = Misbehaviour.is(caught)
       ? caught
-      : { error: caught, verdict: this.owner.classify(caught, this.view) };
-    this.#end({ type: "error", request: this.id, error, verdict });
+      : { error: caught, verdict: owner.classify(caught, view) };
+    this.#forget();
+    owner.report({ type: "error", nowMs: owner.nowMs(), request: id, error, verdict });
   }
 
-  #end(event: RequestReport): void {
+  #end(): void {
+    const { owner, id } = this;
+    this.#forget();
+    owner.report({ type: "end", nowMs: owner.nowMs(), request: id });
+  }
+
+  #forget(): void {
     this.#over = true;
     this.#result = undefined;
-    this.owner.report(event);
   }
 
   #close(): void {
@@ -266,41 +213,5 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
     this.#iterator = undefined;
     this.owner.opened();
     void closeIterator(iterator).then(() => this.owner.closed());
-  }
-}
-
-/** The iterator of what an rpc returned, or undefined when that is a promise. */
-function openIterator(returned: unknown): AsyncIterator<unknown> | undefined {
-  if ((typeof returned !== "object" && typeof returned !== "function") || returned === null) {
-    throw badReturn(returned);
-  }
-  const open: unknown = Reflect.get(returned, Symbol.asyncIterator);
-  if (typeof open === "function") {
-    const iterator: unknown = open.call(returned);
-    if (isIterator(iterator)) return iterator;
-    throw badReturn(returned);
-  }
-  if (returned instanceof Promise || typeof Reflect.get(returned, "then") === "function") return undefined;
-  throw badReturn(returned);
-}
-
-function isIterator(value: unknown): value is AsyncIterator<unknown> {
-  return typeof value === "object" && value !== null && typeof Reflect.get(value, "next") === "function";
-}
-
-function badReturn(returned: unknown): Misbehaviour {
-  return new Misbehaviour(
-    `An rpc returns a promise or an async iterable, and this one returned ${describe(returned)}.`,
-    // It is the program that is wrong: another server would do no better.
-    "not-retryable",
-  );
-}
-
-/** Resolves when the iterator has cleaned up, however that went. */
-async function closeIterator(iterator: AsyncIterator<unknown>): Promise<void> {
-  try {
-    await iterator.return?.();
-  } catch {
-    // Whoever is not wanted any more has nobody to complain to.
   }
 }

@@ -104,6 +104,29 @@ describe("a hedge", () => {
     expect(bench.told).toEqual(["throttled"]);
   });
 
+  it("of the second round goes to a server with other points of the request rather than to a suspect, and to the suspect with the rest", () => {
+    const bench = new Workbench();
+    const d = view("d");
+    suspect(bench, d);
+    const low = view("low", 0, 6);
+    const high = view("high", 4, 100);
+    bench.start([1, 5, 9], [a, low, high, d], { hedge: { afterMs: 10, maxHedges: 2 } });
+    const sent = (): unknown => bench.of("send").map(({ view, offsets }) => [view.server, offsets]);
+    expect(sent()).toEqual([["a", [0, 1, 2]]]);
+    bench.pass(10);
+    expect(sent()).toEqual([
+      ["low", [0, 1]],
+      ["high", [2]],
+    ]);
+    bench.pass(10);
+    expect(sent()).toEqual([
+      ["high", [1]],
+      ["d", [0]],
+      ["d", [2]],
+    ]);
+    expect(bench.state.budget.tokens).toBeCloseTo(10 - 5);
+  });
+
   it("leaves half of the bucket alone when it goes to a suspect, unless servers answer at the moment", () => {
     const bench = new Workbench({ budget: { burst: 4, ratio: 0 } });
     suspect(bench, a);

@@ -59,6 +59,7 @@ export class Load {
       maxInFlightPerServer: 100,
       budget: { burst, ratio },
       seed: 11,
+      traced: true,
     });
   }
 

@@ -208,16 +208,15 @@ export class Oracle {
           other.type === "tell" && "view" in other.event ? [other.event.view.server] : [],
         ),
       );
-      // A server that has any points of the request which is hedged is not asked for others of them.
       const sharing = (ofThese: readonly number[]): readonly OracleRequest[] =>
         [...this.live.values()].filter(
           (request) => request.call === call && request.offsets.some((offset) => ofThese.includes(offset)),
         );
-      const group = sharing(sharing(action.offsets).flatMap(({ offsets }) => offsets));
-      for (const request of group) {
-        busy.add(request.view.server);
-        for (const offset of request.offsets) for (const failed of call.failedAt[offset]!) busy.add(failed);
-      }
+      const carriers = sharing(action.offsets);
+      for (const { view } of carriers) busy.add(view.server);
+      // A server that failed any points of the request which is hedged is not asked for others of them.
+      for (const { offsets } of sharing(carriers.flatMap(({ offsets }) => offsets)))
+        for (const offset of offsets) for (const failed of call.failedAt[offset]!) busy.add(failed);
       for (let index = 0; index < call.views.length; index++) {
         const { server: other, serves } = call.views.at(index)!;
         const isFree = [before, after].every((servers) => {
@@ -321,6 +320,16 @@ export class Oracle {
         textOf(next(replay, event).actions) === this.log[index],
         `event ${index} has the same actions again`,
       );
+    });
+  }
+
+  /** Without "tell" all other actions are the same. */
+  expectSameUntraced(): void {
+    const traced = createState<number, TestView>(this.setup);
+    const untraced = createState<number, TestView>({ ...this.setup, traced: false });
+    this.events.forEach((event, index) => {
+      const others = next(traced, event).actions.filter(({ type }) => type !== "tell");
+      check(textOf(next(untraced, event).actions) === textOf(others), `event ${index} has the same others`);
     });
   }
 }

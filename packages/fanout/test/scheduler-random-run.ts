@@ -31,6 +31,7 @@ export function randomRun(seed: number, steps: number): Oracle {
     maxInFlightPerServer: one([1, 2, 5, 100]),
     budget: { burst: one([0, 1, 3, 10, 1000]), ratio: one([0, 0.02, 0.1, 1]) },
     seed,
+    traced: true,
   });
   const randomViews = (): TestView[] => {
     const views: TestView[] = [];

@@ -5,7 +5,7 @@ import { randomRun } from "./scheduler-random-run.js";
 describe("the scheduler, driven at random", () => {
   // 8 tests of 50 runs with about 300 steps and their ends each: more than 100,000 steps.
   for (let part = 0; part < 8; part++) {
-    it(`keeps every promise after each of 12,500 steps and more, ends every call and can be replayed (seeds ${part * 50 + 1} to ${part * 50 + 50})`, () => {
+    it(`keeps every promise after each of 12,500 steps and more, ends every call and can be replayed, untraced too (seeds ${part * 50 + 1} to ${part * 50 + 50})`, () => {
       let steps = 0;
       let moved = 0;
       let hedgesToSuspects = 0;
@@ -13,6 +13,7 @@ describe("the scheduler, driven at random", () => {
         try {
           const oracle = randomRun(seed, 360);
           oracle.expectReplay();
+          if (seed % 5 === 0) oracle.expectSameUntraced();
           steps += oracle.events.length;
           moved += oracle.moved;
           hedgesToSuspects += oracle.hedgesToSuspects;

@@ -35,6 +35,7 @@ export class Workbench {
       maxInFlightPerServer: 100,
       budget: { burst: 10, ratio: 0.1 },
       seed: 5,
+      traced: true,
       ...setup,
     });
   }

@@ -69,6 +69,8 @@ export interface JournalErrorOptions {
   readonly cause?: unknown;
   /** Of a `transport` failure: the number of gRPC's status. */
   readonly grpcCode?: number;
+  /** Of a `transport` failure: no part of the call was sent. Default false. */
+  readonly nothingSent?: boolean;
   readonly journal?: string;
 }
 
@@ -77,6 +79,8 @@ export class JournalError extends Error {
   readonly code: JournalErrorCode;
   /** Of a `transport` failure: the number of gRPC's status, as 14 for unavailable. */
   readonly grpcCode: number | undefined;
+  /** Of a `transport` failure: no part of the call was sent, so that no broker has done anything. Otherwise one may have. */
+  readonly nothingSent: boolean;
   readonly journal: string | undefined;
 
   constructor(code: JournalErrorCode, message: string, options: JournalErrorOptions = {}) {
@@ -84,6 +88,7 @@ export class JournalError extends Error {
     this.name = "JournalError";
     this.code = code;
     this.grpcCode = options.grpcCode;
+    this.nothingSent = options.nothingSent ?? false;
     this.journal = options.journal;
   }
 }

@@ -92,4 +92,5 @@ export { type HttpTransportOptions, httpTransport } from "./read/http-transport.
 export type { FragmentFiles, OpenFile } from "./read/node-files.js";
 export { OffsetJumpError } from "./read/offset-jump.js";
 export { Reader, type ReaderOptions, type Whence } from "./read/reader.js";
-export { type ReadRetryEvent, RetryReader, type RetryReaderOptions } from "./read/retry-reader.js";
+export { RetryReader } from "./read/retry-reader.js";
+export type { ReadRetryEvent, RetryReaderOptions } from "./read/retry-reader-options.js";

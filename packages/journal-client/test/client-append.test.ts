@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { JournalClient } from "../src/index.js";
+import { bearerAuth, JournalClient } from "../src/index.js";
 import {
   afterBytes,
   afterCommit,
@@ -185,6 +185,52 @@ describe("an append stream", () => {
       code: "transport",
       grpcCode: 14,
     });
+  });
+
+  it("tells whether anything of it was sent when it failed", async () => {
+    const broker = await StubBroker.start();
+    broker.create(journal);
+    await using client = clientOf(broker);
+    const bytes = Buffer.from("once");
+    const fenced = { journal, checkRegisters: { include: [], exclude: [] } };
+    try {
+      // Told to commit on a connection that then breaks: the broker may have done so.
+      broker.onAppend(afterCommit(), resetConnection());
+      await expect(client.append(fenced, { content: bytes })).rejects.toMatchObject({
+        message: expect.stringContaining("was committed is not known"),
+        nothingSent: false,
+      });
+      await client.append({ journal }, { content: bytes });
+    } finally {
+      await broker.stop();
+    }
+    // The connection was good a moment ago: this call may be what finds out that it is gone.
+    await expect(client.append(fenced, { content: bytes })).rejects.toMatchObject({ grpcCode: 14 });
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await expect(client.append(fenced, { content: bytes })).rejects.toMatchObject({
+        code: "transport",
+        grpcCode: 14,
+        message: expect.stringContaining(`nothing was appended to ${journal}`),
+        nothingSent: true,
+      });
+      const barrier = client.appender({ journal });
+      await expect(barrier.commit()).rejects.toMatchObject({ nothingSent: true });
+      expect(barrier.outcomeUnknown).toBe(false);
+    }
+  });
+
+  it("has sent nothing when it got no authorization", async () => {
+    await using broker = await StubBroker.start();
+    await using client = new JournalClient({
+      endpoints: broker.endpoint,
+      auth: bearerAuth(() => Promise.reject(new Error("no token today"))),
+    });
+    await expect(client.append({ journal })).rejects.toMatchObject({
+      grpcCode: 16,
+      message: expect.stringMatching(/^nothing was appended to a\/journal.*no token today/),
+      nothingSent: true,
+    });
+    expect(broker.appends).toEqual([]);
   });
 
   it("is discarded by abort, which may come at any time and never rejects", async () => {

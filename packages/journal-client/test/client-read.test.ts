@@ -195,7 +195,9 @@ describe("a read", () => {
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
-  it("holds back a broker whose reader is slow, and does not hold back another read on the connection", async () => {
+  it("holds back a broker whose reader is slow, and does not hold back another read on the connection", {
+    timeout: 30_000,
+  }, async () => {
     await using broker = await StubBroker.start();
     const bytes = Buffer.alloc(64 * 1024, "x");
     const window = 1024 * 1024;

@@ -18,7 +18,7 @@ import {
   uuidBytes,
   writeAckIntents,
 } from "../src/messages.js";
-import { StubBroker, specOf } from "./support/stub-broker.js";
+import { chunk, StubBroker, specOf } from "./support/stub-broker.js";
 
 interface Click {
   uuid?: string;
@@ -288,6 +288,42 @@ describe("reading messages", () => {
     const got: number[] = [];
     for await (const { message } of lenient) got.push(message.n);
     expect([got, bad]).toEqual([[1, 2], [["bad-message", 8n, 16n]]]);
+  });
+
+  it("goes on behind bytes that are gone, with right offsets, and drops a message whose rest is gone", async () => {
+    create("clicks/one");
+    const lines = [0, 1, 2, 3].map((n) => line(n, 16 * (n + 1), Flags.OUTSIDE_TXN));
+    const sizes = lines.map(({ length }) => BigInt(length));
+    const [size = 0n] = sizes;
+    expect(sizes).toEqual([size, size, size, size]);
+    const [whole = "", cut = "", behind = "", last = ""] = lines;
+    // One message and half of another; a gap; a message; a gap between messages; a message.
+    const places = [0n, 10_000n, 20_000n] as const;
+    const answers = [
+      chunk(places[0], whole + cut.slice(0, cut.length / 2)),
+      chunk(places[1], behind),
+      chunk(places[2], last),
+    ];
+    const jumps: [bigint, bigint][] = [];
+    const told = { type, framings, onOffsetJump: (from: bigint, to: bigint) => jumps.push([from, to]) };
+    for (const options of [told, { type, framings }]) {
+      broker.onRead(...answers);
+      const seen: unknown[] = [];
+      const request = { journal: "clicks/one", endOffset: places[2] + size };
+      for await (const { message, begin, end } of new ReadUncommitted(client, request, options)) {
+        seen.push([message.n, begin, end]);
+      }
+      expect(seen).toEqual([
+        [0, 0n, size],
+        [2, places[1], places[1] + size],
+        [3, places[2], places[2] + size],
+      ]);
+    }
+    // From where the message began that is dropped.
+    expect(jumps).toEqual([
+      [size, places[1]],
+      [places[1] + size, places[2]],
+    ]);
   });
 
   it("waits for messages at the end of the journal, until it is closed or its signal is aborted", async () => {

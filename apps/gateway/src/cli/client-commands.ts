@@ -1,6 +1,6 @@
 /** Commands that speak with a running gateway over its HTTP interface. */
 import { type Command, Option } from "commander";
-import { count } from "../config.js";
+import { count } from "../config-values.js";
 import { append } from "./append-command.js";
 import { GatewayHttp } from "./gateway-http.js";
 import { print, surviveClosedStdout } from "./output.js";

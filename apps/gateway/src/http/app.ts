@@ -2,6 +2,7 @@
 import type { BufferRegistry, TopicClient } from "@x/topic-gateway";
 import type { Clock } from "@x/topic-gateway/protocol";
 import { Hono } from "hono";
+import type { ArchiveStatus } from "../archive/open-archive.js";
 import type { GatewayMetrics } from "../metrics.js";
 import { HttpError, toErrorAnswer } from "./errors.js";
 import { addKeysRoute } from "./keys-route.js";
@@ -22,6 +23,8 @@ export interface GatewayAppOptions extends HttpAppOptions {
   readonly client: TopicClient;
   /** What is thought of the buffers, for the status. */
   readonly buffers: Pick<BufferRegistry, "judge" | "summary">;
+  /** How the archive's stores are. */
+  readonly archive: () => ArchiveStatus;
   readonly sessions: HttpSessions;
   readonly clock: Clock;
   /** Aborts when the server closes: open streams and waiting pulls end. */

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import type { BufferRegistry, TopicClient } from "@x/topic-gateway";
 import { type Endpoint, formatEndpoint } from "@x/viewreg";
+import type { ArchiveStatus } from "../archive/open-archive.js";
 import type { Log } from "../log.js";
 import type { GatewayMetrics } from "../metrics.js";
 import { gatewayApp, healthApp } from "./app.js";
@@ -26,7 +27,11 @@ export async function openHttpServer(options: {
   /** How long requests on their way may take when the server closes. */
   readonly stopGraceMs: number;
   /** Of a gateway. */
-  readonly gateway?: { readonly client: TopicClient; readonly buffers: BufferRegistry };
+  readonly gateway?: {
+    readonly client: TopicClient;
+    readonly buffers: BufferRegistry;
+    readonly archive: () => ArchiveStatus;
+  };
 }): Promise<RunningHttpServer> {
   const { endpoint, log, metrics, stopGraceMs, gateway } = options;
   const closing = new AbortController();

@@ -1,6 +1,7 @@
 import type { BufferRegistry, TopicClient } from "@x/topic-gateway";
 import type { Clock } from "@x/topic-gateway/protocol";
 import type { RegistrySummary, ServerJudgement } from "@x/viewreg";
+import type { ArchiveStatus } from "../archive/open-archive.js";
 
 export interface Status {
   /** When it was read, by a clock that only tells how much later another status is. */
@@ -9,6 +10,8 @@ export interface Status {
   /** What the registry of buffers says of itself. */
   readonly registry: Omit<RegistrySummary, "version">;
   readonly topics: readonly TopicStatus[];
+  /** Where sealed segments go, as this process sees it. */
+  readonly archive: ArchiveStatus;
 }
 
 export interface BufferStatus {
@@ -54,6 +57,7 @@ const FRESH_MS = 500;
 export interface StatusSources {
   readonly client: TopicClient;
   readonly buffers: Pick<BufferRegistry, "judge" | "summary">;
+  readonly archive: () => ArchiveStatus;
   readonly clock: Clock;
 }
 
@@ -75,7 +79,7 @@ export function statusReader(sources: StatusSources): () => Promise<Status> {
 
 /** What the page shows: who is there, who has what, and how many messages there are. */
 async function readStatus(
-  { client, buffers: registry, clock }: StatusSources,
+  { client, buffers: registry, archive, clock }: StatusSources,
   atMs: number,
 ): Promise<Status> {
   const topics = await Promise.all(
@@ -109,7 +113,7 @@ async function readStatus(
     return { id, address, ranges: held.get(address) ?? 0, health };
   });
   const { version: _, ...summary } = registry.summary();
-  return { atMs, buffers, registry: summary, topics };
+  return { atMs, buffers, registry: summary, topics, archive: archive() };
 }
 
 function toHealth(judgement: ServerJudgement, wallMs: number): BufferHealthStatus {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TopicClient } from "@x/topic-gateway";
+import type { ArchiveConfig } from "../../src/archive/archive-config.js";
 import type { ServeConfig } from "../../src/config.js";
 import type { Log } from "../../src/log.js";
 import { serve } from "../../src/serve.js";
@@ -20,9 +21,14 @@ export interface TestGateway extends AsyncDisposable {
 const loopback = { host: "127.0.0.1", port: 0 };
 
 export async function startGateway(
-  options: { readonly directory?: string; readonly buffers?: number } = {},
+  options: {
+    readonly directory?: string;
+    readonly buffers?: number;
+    readonly archive?: ArchiveConfig;
+    readonly segmentMaxBytes?: number;
+  } = {},
 ): Promise<TestGateway> {
-  const { directory, buffers = 2 } = options;
+  const { directory, buffers = 2, segmentMaxBytes = 64 * 1024 * 1024 } = options;
   const dataDirectory = directory ?? (await mkdtemp(join(tmpdir(), "x-gateway-test-")));
   const errors: string[] = [];
   const log: Log = {
@@ -40,8 +46,13 @@ export async function startGateway(
     etcd: [],
     buffers,
     leaseTtlMs: 5_000,
-    segmentMaxBytes: 64 * 1024 * 1024,
+    segmentMaxBytes,
     segmentMaxAgeMs: 600_000,
+    archive: options.archive ?? {
+      kind: "blob",
+      directories: ["1", "2"].map((name) => join(dataDirectory, "archive", name)),
+      collectMs: 3_600_000,
+    },
   };
   const served = await serve(config, log);
   return {
@@ -51,7 +62,7 @@ export async function startGateway(
     errors,
     async restart() {
       await served.close();
-      return await startGateway({ directory: dataDirectory, buffers });
+      return await startGateway({ ...options, directory: dataDirectory });
     },
     async [Symbol.asyncDispose]() {
       await served.close();

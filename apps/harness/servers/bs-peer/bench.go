@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math/rand"
 	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -25,15 +30,16 @@ import (
 //
 //	sha256 [-size N] [-count N]
 //	    The hash alone: the limit of what follows.
-//	replica-put [-stores N] [-size N] [-count N]
-//	    Puts to a replica of N (default 3) synchronous memory stores, one at a time.
+//	replica-put [-stores N] [-size N] [-count N] [-dir PATH]
+//	    Puts to a replica of N (default 3) synchronous stores, one at a time: memory stores, or with -dir file stores in folders below it.
 //	replica-get [-stores N] [-size N] [-count N]
 //	    Gets of what was put there, one at a time. bs does not verify what it gets.
-//	replica-list [-stores N] [-refs N]
-//	    The union listing of N memory stores with so many refs each, none of them the same. bs's own may lose refs, or hang: "ops" is what
-//	    it listed, and after -seconds (default 60) "hung" is true.
+//	replica-list [-stores N] [-refs N] [-same] [-sorted]
+//	    The union listing of N memory stores with so many refs each, all or (without -same) none of them the same. bs's own sort their refs
+//	    for each listing; with -sorted the stores have them in order already, and what is measured is the union alone. It may lose refs,
+//	    or hang: "ops" is what it listed, and after -seconds (default 60) "hung" is true.
 //	file-put -dir PATH [-size N] [-count N] [-inflight N]
-//	    Puts to the file store, which does not sync.
+//	    Puts to the file store, which does not sync. What it left to the system is written when it is over, and not in the time of others.
 //	file-get -dir PATH [-size N] [-count N] [-inflight N]
 //	    Gets of what is put there first.
 func runBench(ctx context.Context, args []string) error {
@@ -48,6 +54,8 @@ func runBench(ctx context.Context, args []string) error {
 	set.IntVar(&b.count, "count", 200, "")
 	set.IntVar(&b.refs, "refs", 100_000, "")
 	set.IntVar(&b.inflight, "inflight", 1, "")
+	set.BoolVar(&b.same, "same", false, "")
+	set.BoolVar(&b.sorted, "sorted", false, "")
 	set.Float64Var(&b.seconds, "seconds", 60, "")
 	_ = set.Parse(args[1:])
 	b.dir = w.dir
@@ -80,6 +88,7 @@ func runBench(ctx context.Context, args []string) error {
 
 type bench struct {
 	stores, size, count, refs, inflight int
+	same, sorted                        bool
 	seconds                             float64
 	dir                                 string
 }
@@ -148,28 +157,37 @@ func (b *bench) sha256(context.Context) (map[string]any, error) {
 	})
 }
 
-func (b *bench) replica(ctx context.Context) (*replica.Store, []*mem.Store) {
+// replica is one of synchronous stores: file stores where there is a folder for them, else memory stores.
+func (b *bench) replica(ctx context.Context) *replica.Store {
 	var stores []bs.Store
-	var mems []*mem.Store
-	for range b.stores {
-		var m = mem.New()
-		mems = append(mems, m)
-		stores = append(stores, m)
+	for i := range b.stores {
+		if b.dir != "" {
+			stores = append(stores, file.New(filepath.Join(b.dir, strconv.Itoa(i))))
+		} else {
+			stores = append(stores, mem.New())
+		}
 	}
-	return replica.New(ctx, stores, nil, 1), mems
+	return replica.New(ctx, stores, nil, 1)
 }
 
 func (b *bench) replicaPut(ctx context.Context) (map[string]any, error) {
 	var blobs = b.blobs()
-	var store, _ = b.replica(ctx)
+	var store = b.replica(ctx)
+	defer syncFiles(b.dir)
 	return b.timed(func(i int) error {
 		var _, _, err = store.Put(ctx, blobs[i])
 		return err
 	})
 }
 
+func syncFiles(dir string) {
+	if dir != "" {
+		syscall.Sync()
+	}
+}
+
 func (b *bench) replicaGet(ctx context.Context) (map[string]any, error) {
-	var store, _ = b.replica(ctx)
+	var store = b.replica(ctx)
 	var refs []bs.Ref
 	for _, blob := range b.blobs() {
 		var ref, _, err = store.Put(ctx, blob)
@@ -187,17 +205,58 @@ func (b *bench) replicaGet(ctx context.Context) (map[string]any, error) {
 	})
 }
 
-func (b *bench) replicaList(ctx context.Context) (map[string]any, error) {
-	var store, mems = b.replica(ctx)
-	var content [16]byte
-	for i, m := range mems {
-		binary.LittleEndian.PutUint64(content[:], uint64(i))
-		for j := range b.refs {
+// sortedStore only lists what it has in order already.
+type sortedStore struct {
+	bs.Store
+	refs []bs.Ref
+}
+
+func (s sortedStore) ListRefs(_ context.Context, start bs.Ref, f func(bs.Ref) error) error {
+	var from = sort.Search(len(s.refs), func(i int) bool { return start.Less(s.refs[i]) })
+	for _, ref := range s.refs[from:] {
+		if err := f(ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listed are stores with refs to list. Each blob is its number, and that of its store.
+func (b *bench) listed(ctx context.Context) ([]bs.Store, error) {
+	var stores []bs.Store
+	for i := range b.stores {
+		var m, refs = mem.New(), make([]bs.Ref, b.refs)
+		for j := range refs {
+			var content = make([]byte, 16)
+			if !b.same {
+				binary.LittleEndian.PutUint64(content, uint64(i))
+			}
 			binary.LittleEndian.PutUint64(content[8:], uint64(j))
-			if _, _, err := m.Put(ctx, append([]byte(nil), content[:]...)); err != nil {
+			if b.sorted {
+				refs[j] = sha256.Sum256(content)
+			} else if _, _, err := m.Put(ctx, content); err != nil {
 				return nil, err
 			}
 		}
+		if !b.sorted {
+			stores = append(stores, m)
+			continue
+		}
+		slices.SortFunc(refs, func(one, other bs.Ref) int { return bytes.Compare(one[:], other[:]) })
+		stores = append(stores, sortedStore{refs: refs})
+	}
+	return stores, nil
+}
+
+func (b *bench) replicaList(ctx context.Context) (map[string]any, error) {
+	var stores, err = b.listed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var store = replica.New(ctx, stores, nil, 1)
+	var expected = b.refs * b.stores
+	if b.same {
+		expected = b.refs
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.seconds*float64(time.Second)))
 	defer cancel()
@@ -226,7 +285,7 @@ func (b *bench) replicaList(ctx context.Context) (map[string]any, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	return map[string]any{
-		"ops": listed, "bytes": listed * 32, "seconds": time.Since(begin).Seconds(), "hung": hung, "refs": b.refs * b.stores,
+		"ops": listed, "bytes": listed * 32, "seconds": time.Since(begin).Seconds(), "hung": hung, "refs": expected,
 	}, nil
 }
 
@@ -235,6 +294,7 @@ func (b *bench) filePut(ctx context.Context) (map[string]any, error) {
 		return nil, fmt.Errorf("-dir is needed")
 	}
 	var store, blobs = file.New(b.dir), b.blobs()
+	defer syncFiles(b.dir)
 	return b.timed(func(i int) error {
 		var _, _, err = store.Put(ctx, blobs[i])
 		return err

@@ -35,13 +35,16 @@
 //	gazette-peer uuid -producer HEX12 (-clock N | -time RFC3339) [-flags N] | -parse UUID
 //	    {"uuid", "producer", "clock", "flags", "time"}; the clock is decimal text, because it exceeds 2^53
 //
+//	gazette-peer map -journals NAME,NAME
+//	    {"modulo", "rendezvous"}: the journals that the mappings choose, for each key on stdin, which is hexadecimal, one a line
+//
 //	gazette-peer cert -dir PATH
 //	    Writes ca.pem, cert.pem and key.pem for TLS on 127.0.0.1, good for a day: {"caFile", "certFile", "keyFile"}
 //
 //	gazette-peer bench MODE -journal NAME ...
 //	    See bench.go.
 //
-// All but uuid and cert take -endpoint URL (http://127.0.0.1:PORT or unix://HOST/PATH), -auth-keys BASE64 or -token TOKEN, -zone
+// All but uuid, map and cert take -endpoint URL (http://127.0.0.1:PORT or unix://HOST/PATH), -auth-keys BASE64 or -token TOKEN, -zone
 // (default local) and -cache N (default 256: routes that are remembered; 0: brokers proxy),
 // and for https -ca PATH and, where brokers want certificates of clients, -cert PATH and -key PATH.
 package main
@@ -70,7 +73,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("which of append, read, publish, read-committed, list, uuid, cert, bench?"))
+		fail(fmt.Errorf("which of append, read, publish, read-committed, list, uuid, map, cert, bench?"))
 	}
 	var commands = map[string]func(context.Context, []string) error{
 		"append":         runAppend,
@@ -79,6 +82,7 @@ func main() {
 		"read-committed": runReadCommitted,
 		"list":           runList,
 		"uuid":           runUUID,
+		"map":            runMap,
 		"cert":           runCert,
 		"bench":          runBench,
 	}

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
+import { blobsBenchmark } from "./blobs/benchmark.js";
 import { fanoutBenchmark } from "./fanout/benchmark.js";
 import { journalBenchmark } from "./journal/benchmark.js";
 import { busyNote, describeMachine } from "./machine.js";
@@ -20,6 +21,7 @@ const benchmarks: readonly Benchmark[] = [
   spaceBenchmark,
   fanoutBenchmark,
   journalBenchmark,
+  blobsBenchmark,
 ];
 
 const usage = `usage: pnpm bench [name] [options]

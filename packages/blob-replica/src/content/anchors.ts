@@ -3,6 +3,7 @@ import { BlobError } from "../errors.js";
 import { parseRef, type Ref, refOf } from "../ref.js";
 import type { BlobStore, CallOptions } from "../store.js";
 import { signalOption } from "../stores/arguments.js";
+import { isContentOf } from "../stores/verified.js";
 import { systemClock } from "../system.js";
 import {
   type AnchorEntry,
@@ -144,7 +145,8 @@ class AnchorMap implements Anchors {
   async #node(ref: Ref, signal: AbortSignal | undefined): Promise<AnchorNode> {
     const blob = await this.#store.get(ref, signalOption(signal));
     signal?.throwIfAborted();
-    if (refOf(blob) !== ref) throw new BlobError("corrupt", `the store has another content under ${ref}`);
+    if (!isContentOf(ref, blob, this.#store))
+      throw new BlobError("corrupt", `the store has another content under ${ref}`);
     return decodeAnchorNode(blob);
   }
 

@@ -1,7 +1,9 @@
+import { setMaxListeners } from "node:events";
 import { BlobError } from "../errors.js";
-import { parseRef, type Ref, refOf } from "../ref.js";
+import { parseRef, type Ref } from "../ref.js";
 import { follow } from "../replica/abort.js";
 import type { BlobStore, CallOptions } from "../store.js";
+import { isContentOf } from "../stores/verified.js";
 import { bad, decodeTreeNode, looksLikeTreeNode, type TreeChild, type TreeNode } from "./tree-node.js";
 
 export interface BlobTreeOptions extends CallOptions {
@@ -131,6 +133,7 @@ class Tree implements BlobTree {
     const end = Math.min(options.end ?? this.size, this.size);
     if (start >= end) return;
     const { controller, release } = follow(signal);
+    setMaxListeners(0, controller.signal); // as many listen as are fetched ahead
     const parts = this.#parts(this.#root, start, end, controller.signal);
     const ahead: { readonly size: number; readonly piece: Promise<Uint8Array> }[] = [];
     let aheadBytes = 0;
@@ -212,7 +215,8 @@ async function fetchVerified(
 ): Promise<Uint8Array> {
   const blob = await store.get(ref, signal === undefined ? {} : { signal });
   signal?.throwIfAborted();
-  if (refOf(blob) !== ref) throw new BlobError("corrupt", `the store has another content under ${ref}`);
+  if (!isContentOf(ref, blob, store))
+    throw new BlobError("corrupt", `the store has another content under ${ref}`);
   return blob;
 }
 

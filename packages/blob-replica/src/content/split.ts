@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { BlobError } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
 import type { BlobStore, CallOptions } from "../store.js";
@@ -73,6 +74,7 @@ class Puts {
     this.#store = store;
     this.#limit = limit;
     this.#signal = signal;
+    setMaxListeners(0, this.#children.signal); // as many listen as are put
     signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 

@@ -4,6 +4,7 @@ import type { BlobServiceServer, GetManyResponse, GetManyResponse_Blob } from ".
 import { refBytes, refFromBytes } from "../ref.js";
 import type { BlobStore, GetManyResult } from "../store.js";
 import type { Serving } from "./bs-service.js";
+import { digestsOf } from "./digests-service.js";
 import { takeBlobs } from "./put-many-service.js";
 import { requestsOf, streaming, unary } from "./server-calls.js";
 import {
@@ -33,20 +34,26 @@ export function blobHandlers(serving: Serving): BlobServiceServer {
     delete: unary(fail, async ({ ref }, signal) => {
       return { deleted: await deleteBlob(store, refFromBytes(ref), { signal }) };
     }),
-    list: streaming(fail, (call, signal) => pages(store, call.request.after, signal)),
+    list: streaming(fail, (call, signal) => pages(store, call.request, signal)),
+    prefixDigests: streaming(fail, (call, signal) => digestsOf(store, call.request.prefixes, signal)),
   };
 }
 
 async function* pages(
   store: BlobStore,
-  after: Buffer,
+  { after, limit }: { readonly after: Buffer; readonly limit: number },
   signal: AbortSignal,
 ): AsyncGenerator<{ refs: Buffer }, void, undefined> {
   const longest = refsPerPage * refBytes;
-  for await (const page of listRefPages(store, afterFromWire(after), { signal })) {
-    for (let at = 0; at < page.length; at += longest) {
-      yield { refs: asBuffer(page.subarray(at, at + longest)) };
+  const options = { signal, ...(limit > 0 && { limit }) };
+  let left = limit > 0 ? limit * refBytes : Number.POSITIVE_INFINITY;
+  for await (const page of listRefPages(store, afterFromWire(after), options)) {
+    const wanted = page.subarray(0, Math.min(page.length, left));
+    for (let at = 0; at < wanted.length; at += longest) {
+      yield { refs: asBuffer(wanted.subarray(at, at + longest)) };
     }
+    left -= wanted.length;
+    if (left <= 0) return;
   }
 }
 

@@ -1,11 +1,11 @@
 import { Metadata } from "@grpc/grpc-js";
 import { BlobError } from "../errors.js";
 import type { StoreClient } from "../gen/rpc/store.js";
-import { parseRef, type Ref, refBytes, refFromBytes } from "../ref.js";
+import { parseRef, type Ref, refBytes } from "../ref.js";
 import type { PutResult } from "../store.js";
 import type { AnchorMap } from "./anchor-map.js";
 import type { ClientCalls } from "./client-calls.js";
-import { asBuffer, asBytes, refsPerPage, refToWire } from "./wire.js";
+import { asBuffer, asBytes, refOfServer, refsPerPage, refToWire } from "./wire.js";
 
 type Signal = AbortSignal | undefined;
 
@@ -30,7 +30,7 @@ export class BsWire {
     const { ref, added } = await this.#calls.unary<{ ref: Buffer; added: boolean }>(signal, (options, done) =>
       this.#client.put({ blob: asBuffer(blob) }, new Metadata(), options, done),
     );
-    return { ref: refFromBytes(ref), added };
+    return { ref: refOfServer(ref), added };
   }
 
   async *pages(after: Ref | undefined, signal: Signal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -38,8 +38,7 @@ export class BsWire {
     let page = Buffer.allocUnsafeSlow(refsPerPage * refBytes);
     let length = 0;
     for await (const { ref } of this.#calls.stream(signal, () => this.#client.listRefs({ start }))) {
-      if (ref.length !== refBytes)
-        throw new BlobError("invalid-ref", `the server listed a ref of ${ref.length} bytes`);
+      refOfServer(ref);
       length += ref.copy(page, length);
       if (length < page.length) continue;
       yield page;
@@ -56,7 +55,7 @@ export class BsWire {
           const { ref } = await this.#calls.unary<{ ref: Buffer }>(signal, (options, done) =>
             this.#client.anchorMapRef({}, new Metadata(), options, done),
           );
-          return refFromBytes(ref);
+          return refOfServer(ref);
         } catch (error) {
           if (error instanceof BlobError && error.code === "not-found") return undefined;
           throw error;

@@ -11,6 +11,8 @@ export interface GrpcStoreCommon {
   readonly timeoutMs?: number;
   /** Whether what a server gives is hashed, so that it is the blob that was asked for or "corrupt". Default true. */
   readonly verify?: boolean;
+  /** A server that gives more than that for one blob is not listened to any further: "refused". `stream` has no such limit. Default 1 GiB. */
+  readonly maxBlobBytes?: number;
   readonly clock?: Clock;
 }
 
@@ -38,9 +40,7 @@ export interface GrpcStoreByClient extends GrpcStoreCommon {
 
 export type GrpcStoreOptions = GrpcStoreByEndpoint | GrpcStoreByClient;
 
-export interface GrpcStore
-  extends Required<Omit<BlobStore, typeof Symbol.asyncDispose | "prefixDigests">>,
-    AsyncDisposable {
+export interface GrpcStore extends Required<Omit<BlobStore, typeof Symbol.asyncDispose>>, AsyncDisposable {
   /** Of the server's store: see `AnchorMap`. */
   readonly anchorMap: AnchorMap;
   /** Ends what runs as "closed", and the connection, if it is the store's own. */

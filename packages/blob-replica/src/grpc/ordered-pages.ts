@@ -1,7 +1,7 @@
 import { BlobError } from "../errors.js";
 import { type Ref, refBytes, refFromBytes, refToBytes } from "../ref.js";
 
-/** The pages as they come, as long as their refs are in order. @throws BlobError "unordered" */
+/** The pages as they come, as long as their refs are in order. @throws BlobError "unordered", "bad-data" */
 export async function* orderedPages(
   pages: AsyncIterable<Uint8Array>,
   after: Ref | undefined,
@@ -11,7 +11,7 @@ export async function* orderedPages(
   for await (const page of pages) {
     signal?.throwIfAborted();
     if (page.length % refBytes !== 0) {
-      throw new BlobError("invalid-ref", `the server listed ${page.length} bytes, which are no whole refs`);
+      throw new BlobError("bad-data", `the server listed ${page.length} bytes, which are no whole refs`);
     }
     const buffer = Buffer.from(page.buffer, page.byteOffset, page.length);
     if (last && buffer.compare(last, 0, refBytes, 0, refBytes) <= 0) throw unordered(page, last);

@@ -72,7 +72,9 @@ export function fromServiceError(error: unknown): BlobError {
   const text = details || message || String(error);
   const told = toldCode(error);
   if (told !== undefined) return fromFailure(told, text, error);
-  const mapped = code === undefined ? undefined : codes.get(code);
+  // Not the disk of the server: a limit that the blob as one message is above, on either side.
+  const tooLarge = code === status.RESOURCE_EXHAUSTED && /larger than max|message too large/i.test(text);
+  const mapped = tooLarge ? "refused" : code === undefined ? undefined : codes.get(code);
   return new BlobError(mapped ?? "unavailable", text, { cause: error });
 }
 

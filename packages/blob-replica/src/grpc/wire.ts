@@ -5,6 +5,8 @@ import { type Ref, refBytes, refFromBytes } from "../ref.js";
 export const bytesPerMessage: number = 512 * 1024;
 export const blobsPerMessage = 1024;
 export const refsPerPage = 4096;
+/** A listing for each is what a server without digests of its own has to do. */
+export const prefixesPerRequest = 4096;
 
 /** The same bytes: the generated code wants Buffers. */
 export function asBuffer(bytes: Uint8Array): Buffer {
@@ -14,6 +16,14 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 /** The same bytes: a caller gets no Buffer, whose `slice` is a view. */
 export function asBytes(buffer: Uint8Array): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
+}
+
+/** @throws BlobError "bad-data" */
+export function refOfServer(bytes: Uint8Array): Ref {
+  if (bytes.length !== refBytes) {
+    throw new BlobError("bad-data", `the server sent a ref of ${bytes.length} bytes: refs have ${refBytes}`);
+  }
+  return refFromBytes(bytes);
 }
 
 export function refToWire(ref: Ref): Buffer {

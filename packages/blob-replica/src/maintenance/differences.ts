@@ -1,26 +1,13 @@
-import { BlobError } from "../errors.js";
 import { type Ref, refBytes, refFromBytes } from "../ref.js";
-import type { BlobStore, PrefixDigest } from "../store.js";
-import { signalOption } from "../stores/arguments.js";
-import {
-  checkDigests,
-  digestListing,
-  digestOfRefs,
-  hexDigits,
-  refsPerDigest,
-  sameDigest,
-} from "./prefix-digests.js";
-import { compareRefBytes, countBelow, namedError, RefReader, refBefore } from "./ref-reader.js";
+import type { PrefixDigest } from "../store.js";
+import { hexDigits, refsPerDigest, sameDigest } from "./prefix-digests.js";
+import { compareRefBytes, RefReader } from "./ref-reader.js";
+import { type Side, SideDigests } from "./side-digests.js";
 
 /** A ref that `from` has and `to` has not; or up to where all were compared, and how many of `from` that were since the last such step. */
 export type Step =
   | { readonly missing: Ref; readonly upTo?: undefined }
   | { readonly upTo: Ref; readonly compared: number; readonly missing?: undefined };
-
-export interface Side {
-  readonly store: BlobStore;
-  readonly name: string;
-}
 
 export interface DifferenceOptions {
   readonly after: Ref | undefined;
@@ -30,8 +17,10 @@ export interface DifferenceOptions {
 }
 
 const refsPerStep = 1024;
-/** A listing that does not match the digest, while the store changes. */
-const tries = 3;
+/** Of the prefixes that are few enough to be listed: so many are asked for ahead. */
+const listingsAhead = 4;
+/** Of those that are not: so many are taken apart with one call, which asks for 16 times as many digests. */
+const largeTogether = 16;
 
 /** In the order of the refs. */
 export async function* differences(
@@ -39,18 +28,17 @@ export async function* differences(
   to: Side,
   options: DifferenceOptions,
 ): AsyncGenerator<Step, void, undefined> {
-  const digests = !options.listings && (from.store.prefixDigests ?? to.store.prefixDigests) !== undefined;
+  const { after, signal, listings } = options;
+  const sources = [new SideDigests(from, signal), new SideDigests(to, signal)] as const;
+  const digests = !listings && (await both(sources, (source) => source.probe())).includes(true);
   if (!digests) {
-    const { after, signal } = options;
     yield* mergeListings(
       new RefReader(from.store, from.name, { after, signal }),
       new RefReader(to.store, to.name, { after, signal }),
     );
     return;
   }
-  const sources = [new Digests(from, options.signal), new Digests(to, options.signal)] as const;
-  const roots = [await sources[0].below([""]), await sources[1].below([""])] as const;
-  yield* descend(sources, "", [roots[0][0] as PrefixDigest, roots[1][0] as PrefixDigest], options); // one was asked for
+  yield* descend(sources, await nodesOf(sources, [""]), options);
 }
 
 async function* mergeListings(from: RefReader, to: RefReader): AsyncGenerator<Step, void, undefined> {
@@ -86,109 +74,87 @@ async function* mergeListings(from: RefReader, to: RefReader): AsyncGenerator<St
   }
 }
 
-/** The digests of one store. One that does not compute them is listed once, and they are kept: 1 for 16 to 256 refs. */
-class Digests {
-  readonly side: Side;
-  readonly #signal: AbortSignal;
-  #snapshot: Map<string, PrefixDigest> | undefined;
+/** What both sides have below a prefix. */
+interface Node {
+  readonly prefix: string;
+  readonly from: PrefixDigest;
+  readonly to: PrefixDigest;
+}
 
-  constructor(side: Side, signal: AbortSignal) {
-    this.side = side;
-    this.#signal = signal;
-  }
+type Sources = readonly [SideDigests, SideDigests];
 
-  async below(prefixes: readonly string[]): Promise<readonly PrefixDigest[]> {
-    const { store, name } = this.side;
-    if (store.prefixDigests) {
-      let digests: readonly PrefixDigest[];
-      try {
-        digests = await store.prefixDigests(prefixes, signalOption(this.#signal));
-      } catch (error) {
-        this.#signal.throwIfAborted();
-        throw namedError(error, name, "comparing with");
-      }
-      this.#signal.throwIfAborted();
-      checkDigests(digests, prefixes.length, name);
-      return digests;
-    }
-    if (this.#snapshot === undefined) {
-      const snapshot = new Map<string, PrefixDigest>();
-      const visit = (prefix: string, digest: PrefixDigest) => snapshot.set(prefix, digest);
-      await digestListing(store, name, { signal: this.#signal, visit });
-      this.#snapshot = snapshot;
-    }
-    const digests: PrefixDigest[] = [];
-    for (const prefix of prefixes) {
-      digests.push(
-        this.#snapshot.get(prefix) ?? (await digestListing(store, name, { prefix, signal: this.#signal })),
-      );
-    }
-    return digests;
-  }
+/** Asks for all of the prefixes at once: over a network it is the number of calls that takes time. */
+async function nodesOf(sources: Sources, prefixes: readonly string[]): Promise<readonly Node[]> {
+  const [from, to] = await both(sources, (source) => source.below(prefixes));
+  return prefixes.map((prefix, i) => {
+    return { prefix, from: from[i] as PrefixDigest, to: to[i] as PrefixDigest }; // one for each
+  });
+}
 
-  /** All refs below the prefix. @throws BlobError "unavailable" when they are not those that the store's digest is of */
-  async list(prefix: string, expected: PrefixDigest): Promise<Uint8Array> {
-    let said = expected;
-    for (let attempt = 1; ; attempt++) {
-      const listed = await this.#list(prefix);
-      if (!this.side.store.prefixDigests || said.count > refsPerDigest) return listed;
-      if (Buffer.compare(digestOfRefs(listed), said.digest) === 0) return listed;
-      const now = (await this.below([prefix]))[0] as PrefixDigest; // one was asked for
-      if (sameDigest(now, said)) {
-        const { name } = this.side;
-        const message = `${name} lists ${listed.length / refBytes} refs that begin with "${prefix}", and its digest is of ${said.count}, or of others`;
-        throw new BlobError("unavailable", message, { store: name });
-      }
-      if (attempt === tries || now.count > refsPerDigest) return listed; // it changes all the time: both may be right
-      said = now;
+/** The nodes are in order. Those that differ and are large are taken apart, several of them with one call; then what is left is compared. */
+async function* descend(
+  sources: Sources,
+  nodes: readonly Node[],
+  options: DifferenceOptions,
+): AsyncGenerator<Step, void, undefined> {
+  const { after } = options;
+  const left = nodes.filter(({ prefix }) => after === undefined || endOf(prefix) > after);
+  for (let at = 0; at < left.length; ) {
+    const large: Node[] = [];
+    const from = at;
+    for (; at < left.length && large.length < largeTogether; at++) {
+      const node = left[at] as Node; // inside
+      if (kindOf(node) === "large") large.push(node);
     }
-  }
-
-  async #list(prefix: string): Promise<Uint8Array> {
-    const reader = new RefReader(this.side.store, this.side.name, {
-      after: refBefore(prefix),
-      signal: this.#signal,
+    const part = left.slice(from, at);
+    if (large.length === 0) {
+      yield* compareAll(sources, part, after);
+      continue;
+    }
+    const children = await nodesOf(
+      sources,
+      large.flatMap(({ prefix }) => hexDigits.map((digit) => prefix + digit)),
+    );
+    let next = 0;
+    const taken = part.flatMap((node) => {
+      if (node !== large[next]) return [node];
+      next++;
+      return children.slice((next - 1) * hexDigits.length, next * hexDigits.length);
     });
-    const parts: Uint8Array[] = [];
-    try {
-      for (;;) {
-        await reader.fill(1);
-        const all = reader.bytes.length / refBytes;
-        const count = countBelow(reader.bytes, prefix, all);
-        parts.push(reader.bytes.subarray(0, count * refBytes));
-        reader.skip(count);
-        if (count === 0 || count < all)
-          return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-      }
-    } finally {
-      await reader.close();
-    }
+    yield* descend(sources, taken, options);
   }
 }
 
-async function* descend(
-  sources: readonly [Digests, Digests],
-  prefix: string,
-  digests: readonly [PrefixDigest, PrefixDigest],
-  options: DifferenceOptions,
+/** Of nodes that are the same, or small. */
+async function* compareAll(
+  sources: Sources,
+  nodes: readonly Node[],
+  after: Ref | undefined,
 ): AsyncGenerator<Step, void, undefined> {
-  const end = prefix.padEnd(refBytes * 2, "f") as Ref; // 64 hex digits
-  if (options.after !== undefined && end <= options.after) return;
-  const [from, to] = digests;
-  if (from.count === 0 || sameDigest(from, to)) {
-    yield { upTo: end, compared: from.count };
-    return;
-  }
-  if (Math.max(from.count, to.count) > refsPerDigest) {
-    const prefixes = hexDigits.map((digit) => prefix + digit);
-    const [froms, tos] = [await sources[0].below(prefixes), await sources[1].below(prefixes)];
-    for (const [i, each] of prefixes.entries()) {
-      yield* descend(sources, each, [froms[i] as PrefixDigest, tos[i] as PrefixDigest], options); // 16 of each
+  const ahead = new ListingsAhead(
+    sources,
+    nodes.filter((node) => kindOf(node) === "small"),
+  );
+  try {
+    for (const node of nodes) {
+      if (kindOf(node) === "small") yield* compare(node, await ahead.next(), after);
+      else yield { upTo: endOf(node.prefix), compared: node.from.count };
     }
-    return;
+  } finally {
+    await ahead.end();
   }
-  const ours = await sources[0].list(prefix, from);
-  const theirs = await sources[1].list(prefix, to);
+}
+
+function kindOf({ from, to }: Node): "same" | "small" | "large" {
+  if (from.count === 0 || sameDigest(from, to)) return "same";
+  return Math.max(from.count, to.count) > refsPerDigest ? "large" : "small";
+}
+
+function* compare(
+  { prefix }: Node,
+  [ours, theirs]: readonly [Uint8Array, Uint8Array],
+  after: Ref | undefined,
+): Generator<Step, void, undefined> {
   let other = 0;
   for (let at = 0; at < ours.length; at += refBytes) {
     let order = -1;
@@ -200,7 +166,52 @@ async function* descend(
       order = -1;
     }
     const ref = refFromBytes(ours.subarray(at, at + refBytes));
-    if (order !== 0 && (options.after === undefined || ref > options.after)) yield { missing: ref };
+    if (order !== 0 && (after === undefined || ref > after)) yield { missing: ref };
   }
-  yield { upTo: end, compared: ours.length / refBytes };
+  yield { upTo: endOf(prefix), compared: ours.length / refBytes };
+}
+
+/** The last ref that begins with the prefix. */
+function endOf(prefix: string): Ref {
+  return prefix.padEnd(refBytes * 2, "f") as Ref; // 64 hex digits
+}
+
+/** The listings of both sides for some prefixes, a few ahead of who asks for them. */
+class ListingsAhead {
+  readonly #sources: Sources;
+  readonly #nodes: readonly Node[];
+  readonly #running: Promise<readonly [Uint8Array, Uint8Array]>[] = [];
+  #started = 0;
+
+  constructor(sources: Sources, nodes: readonly Node[]) {
+    this.#sources = sources;
+    this.#nodes = nodes;
+  }
+
+  /** Of the next prefix. */
+  async next(): Promise<readonly [Uint8Array, Uint8Array]> {
+    while (this.#started < this.#nodes.length && this.#running.length < listingsAhead) {
+      const { prefix, from, to } = this.#nodes[this.#started++] as Node; // inside
+      const [first, second] = this.#sources;
+      const listing = both([first, second], (source) => source.list(prefix, source === first ? from : to));
+      listing.catch(() => {}); // told to whom it is for
+      this.#running.push(listing);
+    }
+    return await (this.#running.shift() as Promise<readonly [Uint8Array, Uint8Array]>); // one for each prefix
+  }
+
+  async end(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+}
+
+/** At the same time. Rejects only when both have ended, with the first's error. */
+async function both<Result>(
+  sources: Sources,
+  work: (source: SideDigests) => Promise<Result>,
+): Promise<readonly [Result, Result]> {
+  const [first, second] = await Promise.allSettled([work(sources[0]), work(sources[1])]);
+  if (first.status === "rejected") throw first.reason;
+  if (second.status === "rejected") throw second.reason;
+  return [first.value, second.value];
 }

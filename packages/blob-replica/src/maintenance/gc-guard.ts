@@ -65,6 +65,7 @@ export class GuardedStore implements GcGuard {
     generations: [],
   };
 
+  readonly verified?: boolean;
   readonly getMany?: BlobStore["getMany"];
   readonly stream?: BlobStore["stream"];
   readonly listRefPages?: BlobStore["listRefPages"];
@@ -80,6 +81,7 @@ export class GuardedStore implements GcGuard {
     if (!(this.#keepMs >= 0)) {
       throw new BlobError("invalid-argument", `keepMs is at least 0, not ${this.#keepMs}`);
     }
+    if (store.verified !== undefined) this.verified = store.verified;
     if (store.getMany) this.getMany = store.getMany.bind(store);
     if (store.stream) this.stream = store.stream.bind(store);
     if (store.listRefPages) this.listRefPages = store.listRefPages.bind(store);

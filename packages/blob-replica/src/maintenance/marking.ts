@@ -1,6 +1,7 @@
 import { BlobError } from "../errors.js";
-import { parseRef, type Ref, refOf } from "../ref.js";
+import { parseRef, type Ref } from "../ref.js";
 import type { BlobStore } from "../store.js";
+import { isContentOf } from "../stores/verified.js";
 import { bounded } from "./bounded.js";
 import { RefSet } from "./ref-set.js";
 
@@ -140,6 +141,7 @@ export class Marking {
 
 export async function readVerified(store: BlobStore, ref: Ref, signal?: AbortSignal): Promise<Uint8Array> {
   const blob = await store.get(ref, signal === undefined ? {} : { signal });
-  if (refOf(blob) !== ref) throw new BlobError("corrupt", `the store has another content under ${ref}`);
+  if (!isContentOf(ref, blob, store))
+    throw new BlobError("corrupt", `the store has another content under ${ref}`);
   return blob;
 }

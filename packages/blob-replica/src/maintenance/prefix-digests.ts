@@ -31,10 +31,21 @@ export async function prefixDigests(
   const { signal } = options;
   signal?.throwIfAborted();
   prefixes.forEach(checkPrefix);
-  if (store.prefixDigests) return await store.prefixDigests(prefixes, options);
+  if (store.prefixDigests) {
+    try {
+      return await store.prefixDigests(prefixes, options);
+    } catch (error) {
+      if (!isUnsupported(error)) throw error;
+    }
+  }
   const digests: PrefixDigest[] = [];
   for (const prefix of prefixes) digests.push(await digestListing(store, "the store", { prefix, signal }));
   return digests;
+}
+
+/** The store has the method, and found out that there are none behind it: a server of an older version, for one. */
+export function isUnsupported(error: unknown): boolean {
+  return error instanceof BlobError && error.code === "unsupported";
 }
 
 /** From the listing, in one pass. `visit` is told of the prefix and of those below it for which there are digests on the way. */
@@ -102,14 +113,19 @@ export function sameDigest(a: PrefixDigest, b: PrefixDigest): boolean {
   return a.count === b.count && Buffer.compare(a.digest, b.digest) === 0;
 }
 
-/** What a store answered, as far as that can be seen. @throws BlobError "bad-data" */
+/** What a store answered, as far as that can be seen. */
+export function areDigests(digests: readonly PrefixDigest[], asked: number): boolean {
+  return (
+    digests.length === asked &&
+    digests.every(
+      ({ count, digest }) => Number.isSafeInteger(count) && count >= 0 && digest?.length === digestBytes,
+    )
+  );
+}
+
+/** @throws BlobError "bad-data" */
 export function checkDigests(digests: readonly PrefixDigest[], asked: number, name: string): void {
-  const wrong =
-    digests.length !== asked ||
-    digests.some(
-      ({ count, digest }) => !Number.isSafeInteger(count) || count < 0 || digest?.length !== digestBytes,
-    );
-  if (wrong) {
+  if (!areDigests(digests, asked)) {
     const message = `${name} gave no count and digest of ${digestBytes} bytes for each of ${asked} prefixes`;
     throw new BlobError("bad-data", message, { store: name });
   }

@@ -25,12 +25,19 @@ export class RefReader {
   constructor(
     store: BlobStore,
     name: string,
-    options: { readonly after?: Ref | undefined; readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly after?: Ref | undefined;
+      readonly signal?: AbortSignal | undefined;
+      /** The listing may end after so many. */
+      readonly limit?: number;
+    } = {},
   ) {
     this.#name = name;
     this.#signal = options.signal;
     this.#last = options.after === undefined ? undefined : refToBytes(options.after);
-    this.#pages = listRefPages(store, options.after, signalOption(options.signal))[Symbol.asyncIterator]();
+    const { limit } = options;
+    const listing = { ...signalOption(options.signal), ...(limit !== undefined && { limit }) };
+    this.#pages = listRefPages(store, options.after, listing)[Symbol.asyncIterator]();
   }
 
   /** What was read and not skipped. */

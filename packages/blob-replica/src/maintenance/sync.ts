@@ -1,10 +1,12 @@
 import { BlobError } from "../errors.js";
-import { parseRef, type Ref, refOf } from "../ref.js";
+import { parseRef, type Ref } from "../ref.js";
 import type { BlobStore, CallOptions } from "../store.js";
 import { checkCount } from "../stores/arguments.js";
 import { bounded } from "./bounded.js";
-import { type DifferenceOptions, differences, type Side } from "./differences.js";
-import { namedError, refBefore } from "./ref-reader.js";
+import { copyBatch } from "./copy-batch.js";
+import { type DifferenceOptions, differences } from "./differences.js";
+import { refBefore } from "./ref-reader.js";
+import type { Side } from "./side-digests.js";
 
 /** Where a run that was not complete goes on. Plain data, for JSON. */
 export interface Resume {
@@ -40,8 +42,10 @@ export interface SyncOptions extends CallOptions {
   readonly resume?: Resume;
   /** After each blob and after each part that was compared. What it throws is dropped. */
   readonly onProgress?: (progress: SyncProgress) => void;
-  /** Blobs that are copied at the same time; each is in memory meanwhile. Default 16. */
+  /** Blobs that are copied at the same time, in two batches; each is in memory meanwhile. Default 64. */
   readonly concurrency?: number;
+  /** A batch is written as soon as it has so many bytes, so that about twice as many are in memory, and what the stores read ahead. Default 8 MiB. */
+  readonly batchBytes?: number;
   /** It stops when so many have failed. Default 1000. */
   readonly maxFailed?: number;
   /** "listings": do not believe `prefixDigests`. Default "digests", where one of the stores has them. */
@@ -82,11 +86,17 @@ interface Pending {
   done: boolean;
 }
 
+/** One is read while the other is written. */
+const batchesAtOnce = 2;
+/** What is missing waits for company no longer than for so many refs that are not. */
+const refsToWait = 16_384;
+
 class Run {
   readonly #from: Side;
   readonly #to: Side;
   readonly #options: SyncOptions;
-  readonly #limit: number;
+  readonly #batchBlobs: number;
+  readonly #batchBytes: number;
   readonly #maxFailed: number;
   readonly #failed: { readonly ref: Ref; readonly error: unknown }[] = [];
   /** What is under way, in the order of the refs: the first one that is not done holds the resume position back. */
@@ -105,7 +115,9 @@ class Run {
     this.#from = { store: from, name: options.names?.from ?? "from" };
     this.#to = { store: to, name: options.names?.to ?? "to" };
     this.#options = options;
-    this.#limit = checkCount("concurrency", options.concurrency ?? 16, 1);
+    const blobs = checkCount("concurrency", options.concurrency ?? 64, 1);
+    this.#batchBlobs = Math.max(1, Math.floor(blobs / batchesAtOnce));
+    this.#batchBytes = checkCount("batchBytes", options.batchBytes ?? 8 * 1024 * 1024, 1);
     this.#maxFailed = checkCount("maxFailed", options.maxFailed ?? 1000, 1);
     this.#again = new Set((options.resume?.again ?? []).map(parseRef));
     this.#reached = options.resume?.after === undefined ? undefined : parseRef(options.resume.after);
@@ -116,9 +128,9 @@ class Run {
     let stopped: { readonly error: unknown } | undefined;
     try {
       await bounded(
-        (inner) => this.#work(inner),
-        (pending, inner) => this.#copy(pending, inner),
-        { limit: this.#limit, signal },
+        (inner) => this.#batches(inner),
+        (batch, inner) => this.#copy(batch, inner),
+        { limit: Math.min(batchesAtOnce, this.#options.concurrency ?? batchesAtOnce), signal },
       );
     } catch (error) {
       signal?.throwIfAborted();
@@ -132,7 +144,21 @@ class Run {
     };
   }
 
-  async *#work(signal: AbortSignal): AsyncGenerator<Pending, void, undefined> {
+  async *#batches(signal: AbortSignal): AsyncGenerator<Pending[], void, undefined> {
+    let batch: Pending[] = [];
+    let due = 0;
+    for await (const pending of this.#work(signal)) {
+      if (pending !== undefined) batch.push(pending);
+      if (batch.length === 1 && pending !== undefined) due = this.#compared + refsToWait;
+      if (batch.length < this.#batchBlobs && (batch.length === 0 || this.#compared < due)) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+  }
+
+  /** Undefined: a part was compared. */
+  async *#work(signal: AbortSignal): AsyncGenerator<Pending | undefined, void, undefined> {
     for (const ref of [...this.#again]) yield { ref, done: false };
     const how: DifferenceOptions = {
       after: this.#reached,
@@ -144,6 +170,7 @@ class Run {
         this.#compared += step.compared;
         this.#reached = step.upTo;
         this.#tell();
+        yield undefined;
       } else {
         this.#missing++;
         const pending = { ref: step.missing, done: false };
@@ -153,58 +180,31 @@ class Run {
     }
   }
 
-  async #copy(pending: Pending, signal: AbortSignal): Promise<void> {
-    const { ref } = pending;
-    try {
-      const blob = await this.#read(ref, signal);
-      if (blob === undefined) {
-        this.#gone++;
-      } else {
-        await this.#write(ref, blob, signal);
-        this.#copied++;
-        this.#copiedBytes += blob.length;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#failed.push({ ref, error });
-    }
-    pending.done = true;
-    this.#again.delete(ref);
-    this.#tell();
+  async #copy(batch: readonly Pending[], signal: AbortSignal): Promise<void> {
+    // One ref may be here twice: it failed in the last run, and was found missing again.
+    const byRef = new Map<Ref, Pending[]>();
+    for (const pending of batch) byRef.set(pending.ref, [...(byRef.get(pending.ref) ?? []), pending]);
+    await copyBatch(this.#from, this.#to, [...byRef.keys()], {
+      signal,
+      concurrency: this.#batchBlobs,
+      batchBytes: this.#batchBytes,
+      onDone: (ref, outcome) => {
+        if (outcome.error !== undefined) {
+          this.#failed.push({ ref, error: outcome.error });
+        } else if (outcome.bytes === undefined) {
+          this.#gone++;
+        } else {
+          this.#copied++;
+          this.#copiedBytes += outcome.bytes;
+        }
+        for (const pending of byRef.get(ref) ?? []) pending.done = true;
+        this.#again.delete(ref);
+        this.#tell();
+      },
+    });
     if (this.#failed.length >= this.#maxFailed) {
       const message = `${this.#failed.length} blobs could not be copied; see maxFailed`;
       throw new BlobError("unavailable", message, { cause: this.#failed.at(-1)?.error });
-    }
-  }
-
-  /** Undefined when it is not there, and not listed any more. */
-  async #read(ref: Ref, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const { store, name } = this.#from;
-    let blob: Uint8Array;
-    try {
-      blob = await store.get(ref, { signal });
-    } catch (error) {
-      signal.throwIfAborted();
-      const missing = error instanceof BlobError && error.code === "not-found";
-      if (missing && !(await isListed(store, ref, signal))) return undefined;
-      throw namedError(error, name, `reading ${ref} from`);
-    }
-    if (refOf(blob) !== ref) {
-      throw new BlobError("corrupt", `${name} has another content under ${ref}`, { store: name });
-    }
-    return blob;
-  }
-
-  async #write(ref: Ref, blob: Uint8Array, signal: AbortSignal): Promise<void> {
-    const { store, name } = this.#to;
-    try {
-      const result = await store.put(blob, { ref, frozen: true, signal });
-      if (result.ref !== ref) {
-        throw new BlobError("corrupt", `it put ${ref} under ${result.ref}`);
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      throw namedError(error, name, `writing ${ref} to`);
     }
   }
 
@@ -249,11 +249,4 @@ class Run {
       // Documented: dropped.
     }
   }
-}
-
-/** Whether the store still lists the ref: it says that it has what it cannot give. */
-export async function isListed(store: BlobStore, ref: Ref, signal: AbortSignal): Promise<boolean> {
-  for await (const first of store.listRefs(refBefore(ref), { signal })) return first === ref;
-  signal.throwIfAborted();
-  return false;
 }

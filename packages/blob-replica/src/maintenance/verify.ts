@@ -5,9 +5,10 @@ import type { BlobStore, CallOptions } from "../store.js";
 import { checkCount } from "../stores/arguments.js";
 import { systemClock } from "../system.js";
 import { bounded } from "./bounded.js";
+import { isListed } from "./copy-batch.js";
 import { Pacer } from "./pacer.js";
 import { RefReader, refBefore } from "./ref-reader.js";
-import { isListed, type Resume } from "./sync.js";
+import type { Resume } from "./sync.js";
 
 /**
  * - `corrupt`: another content, or part of it.

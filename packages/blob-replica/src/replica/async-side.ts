@@ -3,7 +3,8 @@ import type { Ref } from "../ref.js";
 import type { CallOptions, GetManyResult } from "../store.js";
 import type { Changes } from "./changes.js";
 import type { AsyncStoreState } from "./options.js";
-import type { Acknowledged, ReplicaQueue, Reservation, StoreQueue } from "./queue/queue.js";
+import type { Acknowledged, ReplicaQueue, Reservation } from "./queue/queue.js";
+import type { StoreQueue } from "./queue/store-queue.js";
 import { type Settings, saying } from "./settings.js";
 import { Worker } from "./worker.js";
 

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.js";
 import { BlobError, type StoreFailure } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
+import { isContentOf } from "../stores/verified.js";
 import type { Latencies } from "./latency.js";
 import type { NamedStore } from "./options.js";
 import { hasCode } from "./settings.js";
@@ -83,7 +84,7 @@ export function raceFor(ref: Ref, options: RaceOptions): Promise<Uint8Array> {
       try {
         blob = await stores[store]!.store.get(ref, { signal: controller.signal });
         if (over) return;
-        checkContent(blob, ref, stores[store]!.name);
+        checkContent(blob, ref, stores[store]!);
       } catch (error) {
         if (!over) fail(store, error);
         return;
@@ -106,10 +107,10 @@ export function raceFor(ref: Ref, options: RaceOptions): Promise<Uint8Array> {
 }
 
 /** @throws BlobError "corrupt" */
-export function checkContent(blob: Uint8Array, ref: Ref, store: string): void {
+export function checkContent(blob: Uint8Array, ref: Ref, { name, store }: NamedStore): void {
+  if (isContentOf(ref, blob, store)) return;
   const is = blob instanceof Uint8Array ? refOf(blob) : "no bytes";
-  if (is === ref) return;
-  throw new BlobError("corrupt", `store ${store} has ${is} where ${ref} should be`, { store });
+  throw new BlobError("corrupt", `store ${name} has ${is} where ${ref} should be`, { store: name });
 }
 
 /** "not-found" only when every store said so. */

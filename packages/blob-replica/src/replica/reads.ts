@@ -94,7 +94,7 @@ export class Reads {
         if (want === undefined) continue;
         try {
           if (result.blob === undefined) throw result.error;
-          checkContent(result.blob, ref, name);
+          checkContent(result.blob, ref, settings.sync[store]!);
         } catch (error) {
           want.failures.push({ store: name, error });
           if (isDamage(error)) want.damaged.push(store);

@@ -26,6 +26,7 @@ const blobsAtOnce = 256;
 
 /** Everything of `createReplica`, over parts that each do one thing. */
 export class StoreReplica implements Replica {
+  readonly verified: true = true;
   readonly #settings: Settings;
   readonly #changes: Changes;
   readonly #recent = new Recent();

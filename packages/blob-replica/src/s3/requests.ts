@@ -1,4 +1,4 @@
-import type { S3Client } from "@aws-sdk/client-s3";
+import type { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type Followed, follow } from "../replica/abort.js";
 import { s3Error } from "./errors.js";
 
@@ -46,3 +46,18 @@ export async function* bodyOf(
 
 /** All that is needed of a client. */
 export type S3Sender = Pick<S3Client, "send">;
+
+/** When all of them are there, and before they are signed. */
+export function changeHeaders(
+  command: GetObjectCommand | PutObjectCommand,
+  change: (headers: Record<string, string>) => void,
+): void {
+  const { middlewareStack } = command as PutObjectCommand; // either's: a middleware that looks at headers alone
+  middlewareStack.add(
+    (next) => (args) => {
+      change((args.request as { headers: Record<string, string> }).headers); // an HTTP request, in this step
+      return next(args);
+    },
+    { step: "build", priority: "low", name: "blobReplicaHeaders" },
+  );
+}

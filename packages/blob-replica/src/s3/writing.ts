@@ -2,7 +2,7 @@ import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-s
 import type { Ref } from "../ref.js";
 import { nameOf, s3Error, statusOf } from "./errors.js";
 import type { Place } from "./reading.js";
-import { request } from "./requests.js";
+import { changeHeaders, request } from "./requests.js";
 
 /** The ref is the content's SHA-256: the server compares, and nobody hashes it again. `ifNone`: only when there is nothing. @throws BlobError */
 export async function putObject(
@@ -19,14 +19,9 @@ export async function putObject(
     ChecksumSHA256: Buffer.from(ref, "hex").toString("base64"),
     ...(ifNone ? { IfNoneMatch: "*" } : {}),
   });
-  command.middlewareStack.add(
-    (next) => (args) => {
-      const { headers } = args.request as { headers: Record<string, string> }; // an HTTP request, in this step
-      headers["x-amz-content-sha256"] = ref;
-      return next(args);
-    },
-    { step: "build", name: "refAsPayloadHash" },
-  );
+  changeHeaders(command, (headers) => {
+    headers["x-amz-content-sha256"] = ref;
+  });
   const what = `writing ${ref} to the bucket ${place.bucket}`;
   return await request(what, signal, async (abortSignal) => {
     try {

@@ -1,10 +1,13 @@
 import { createHash } from "node:crypto";
 import { BlobError } from "../errors.js";
-import type { Ref } from "../ref.js";
+import { type Ref, refOf } from "../ref.js";
 import { systemCode } from "./file-errors.js";
 import type { ReadableFile, StoreFiles } from "./files.js";
 
 const bytesPerPiece = 256 * 1024;
+/** The first piece of a whole read: small, so that hashing begins early. Each that follows is twice as large. */
+const firstBytes = 128 * 1024;
+const mostBytes = 1024 * 1024;
 
 /** A blob's file, or BlobError "not-found". */
 export async function openBlob(files: StoreFiles, path: string, ref: Ref): Promise<ReadableFile> {
@@ -26,7 +29,7 @@ export function corrupt(ref: Ref, path: string): BlobError {
   );
 }
 
-/** The whole file, verified. The next piece is read while one is hashed. */
+/** The whole file, verified. The next piece is read while one is hashed; a file of one piece is hashed in one go. */
 export async function readVerified(
   file: ReadableFile,
   ref: Ref,
@@ -34,18 +37,27 @@ export async function readVerified(
 ): Promise<Uint8Array> {
   const { path, signal } = options;
   const blob = uninitialized(file.bytes);
-  const hash = createHash("sha256");
-  const fill = (from: number) => fillFrom(file, blob.subarray(from, from + bytesPerPiece), from);
-  let reading = fill(0);
-  for (let at = 0; ; ) {
-    const length = await reading;
-    if (length < Math.min(bytesPerPiece, blob.length - at)) throw corrupt(ref, path); // cut off meanwhile
-    const piece = blob.subarray(at, at + length);
-    at += length;
+  if (blob.length <= firstBytes) {
+    const length = await fillFrom(file, blob, 0);
     signal?.throwIfAborted();
-    const last = at === blob.length;
-    if (!last) reading = fill(at);
-    hash.update(piece);
+    if (length < blob.length || refOf(blob) !== ref) throw corrupt(ref, path); // cut off meanwhile, or damaged
+    return blob;
+  }
+  const hash = createHash("sha256");
+  let piece = blob.subarray(0, firstBytes);
+  let reading = fillFrom(file, piece, 0);
+  for (let end = piece.length; ; ) {
+    const length = await reading;
+    if (length < piece.length) throw corrupt(ref, path); // cut off meanwhile
+    signal?.throwIfAborted();
+    const hashed = piece;
+    const last = end === blob.length;
+    if (!last) {
+      piece = blob.subarray(end, end + Math.min(2 * piece.length, mostBytes));
+      reading = fillFrom(file, piece, end);
+      end += piece.length;
+    }
+    hash.update(hashed);
     if (last) break;
   }
   if (hash.digest("hex") !== ref) throw corrupt(ref, path);

@@ -13,19 +13,20 @@ import type {
 import { systemClock, systemProcess, systemRandom } from "../system.js";
 import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
 import { DirectoryLayout, listFolders } from "./directory-layout.js";
-import { corrupt, notFound, openBlob, readVerified, streamVerified } from "./directory-read.js";
+import { notFound, openBlob, readVerified, streamVerified } from "./directory-read.js";
 import { type DirectoryPorts, DirectoryWriter } from "./directory-write.js";
 import { fileError, systemCode } from "./file-errors.js";
 import { KeyedLock } from "./keyed-lock.js";
-import { nodeFiles } from "./node-files.js";
+import { localNodeFiles, nodeFiles } from "./node-files.js";
 import { pool } from "./pool.js";
 
 export interface DirectoryStoreOptions {
   /** Whether the first put may make the folder. With false, a folder that is not there is "unavailable", and not a store without blobs: for a disk that may not be mounted. Default true. */
   readonly create?: boolean;
   /**
-   * `getMany` reads small files that are in the page cache without leaving the thread, several times as fast, for at most 2 ms at a time; when one takes longer, the next
-   * ones are read in the background. False: never, as for a folder on a network. Default true.
+   * What a local file system answers from its memory is asked for without leaving the thread, several times as fast: the status of open files, and in `getMany` small files
+   * that are in the page cache, for at most 2 ms at a time; when one takes longer, the next ones are read in the background. False: never, as for a folder on a network, which
+   * could hold up the whole process. Default true.
    */
   readonly blockingReads?: boolean;
   /** The file system, time, chance and process, for tests. */
@@ -37,6 +38,8 @@ const sliceMs = 2;
 const slowMs = 5;
 const readsInBackground = 32;
 const smallBytes = 64 * 1024;
+/** Small files that are read before the first of them is given. */
+const readsTogether = 16;
 const readsAtOnce = 16;
 const writesAtOnce = 64;
 
@@ -57,6 +60,7 @@ export function directoryStore(dir: string, options: DirectoryStoreOptions = {})
 }
 
 class DirectoryStore implements BlobStore {
+  readonly verified: true = true;
   readonly #layout: DirectoryLayout;
   readonly #ports: DirectoryPorts;
   readonly #create: boolean;
@@ -69,14 +73,14 @@ class DirectoryStore implements BlobStore {
 
   constructor(dir: string, options: DirectoryStoreOptions) {
     this.#layout = new DirectoryLayout(dir);
+    this.#blockingReads = options.blockingReads ?? true;
     this.#ports = {
-      files: options.ports?.files ?? nodeFiles,
+      files: options.ports?.files ?? (this.#blockingReads ? localNodeFiles : nodeFiles),
       clock: options.ports?.clock ?? systemClock,
       random: options.ports?.random ?? systemRandom,
       process: options.ports?.process ?? systemProcess(),
     };
     this.#create = options.create ?? true;
-    this.#blockingReads = options.blockingReads ?? true;
     this.#writer = new DirectoryWriter(this.#layout, this.#ports, this.#create);
   }
 
@@ -137,15 +141,26 @@ class DirectoryStore implements BlobStore {
       at += count;
       this.#patience = Math.max(0, this.#patience - count);
       const end = clock.monotonicMs() + sliceMs;
-      while (at < all.length && this.#blockingReads && this.#patience === 0) {
+      for (let blocked = false; !blocked && at < all.length && this.#blockingReads; ) {
         signal?.throwIfAborted();
-        const begun = clock.monotonicMs();
-        if (begun > end) break;
-        const result = this.#getNow(all[at] as Ref, scratch); // at is inside
-        if (result === undefined) break; // large: it is the first of the next ones in the background
-        if (clock.monotonicMs() - begun > slowMs) this.#patience = readsInBackground;
-        at++;
-        yield result;
+        const results: GetManyResult[] = [];
+        let now = clock.monotonicMs();
+        blocked = now > end;
+        while (!blocked && at < all.length && results.length < readsTogether) {
+          const result = this.#getNow(all[at] as Ref, scratch); // at is inside
+          const begun = now;
+          now = clock.monotonicMs();
+          if (now - begun > slowMs) this.#patience = readsInBackground;
+          // One that is not small is the first of the next ones in the background.
+          blocked = result === undefined || this.#patience > 0 || now > end;
+          if (result === undefined) break;
+          at++;
+          results.push(result);
+        }
+        for (const result of results) {
+          signal?.throwIfAborted();
+          yield result;
+        }
       }
     }
   }
@@ -251,7 +266,7 @@ class DirectoryStore implements BlobStore {
     }
   }
 
-  /** Undefined for a file that is not small. */
+  /** Undefined for a file that is not small, or that has to be looked at more closely. */
   #getNow(ref: Ref, scratch: Uint8Array): GetManyResult | undefined {
     try {
       const path = this.#layout.fileOf(parseRef(ref));
@@ -263,9 +278,8 @@ class DirectoryStore implements BlobStore {
         return undefined; // get() tells what it is
       }
       if (length === scratch.length) return undefined;
-      const blob = scratch.slice(0, length);
-      if (refOf(blob) !== ref) throw corrupt(ref, path);
-      return { ref, blob };
+      const read = scratch.subarray(0, length);
+      return refOf(read) === ref ? { ref, blob: read.slice() } : undefined; // damaged, or not all of it
     } catch (error) {
       return { ref, error };
     }

@@ -14,7 +14,7 @@ export interface StoreFiles {
   isDir(path: string): Promise<boolean>;
   /** Milliseconds since the epoch. */
   modifiedMs(path: string): Promise<number>;
-  /** Blocks until it has read from the start of the file as much as there is and fits; returns how much. Several times cheaper for small files in the page cache. */
+  /** Blocks for one read from the start of the file, and returns how many bytes it gave: fewer than there are, perhaps. Several times cheaper for small files in the page cache. */
   readNow(path: string, into: Uint8Array): number;
 }
 

@@ -1,5 +1,5 @@
 import { getMany, listRefPages, pieces, putMany, streamBlob } from "../capabilities.js";
-import { type Ref, refOf } from "../ref.js";
+import type { Ref } from "../ref.js";
 import type {
   BlobStore,
   CallOptions,
@@ -10,6 +10,7 @@ import type {
 } from "../store.js";
 import { checkCount, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
 import { passOn } from "./pass-on.js";
+import { isContentOf } from "./verified.js";
 
 export interface LruCacheOptions {
   /** Of the blobs that are kept, together. A larger blob is not kept. */
@@ -33,6 +34,7 @@ class LruCache implements BlobStore {
   /** Grows with every delete: a read that began before one must not bring the blob back. */
   #deletes = 0;
   #bytes = 0;
+  readonly prefixDigests?: NonNullable<BlobStore["prefixDigests"]>;
   readonly has?: NonNullable<BlobStore["has"]>;
   readonly delete?: NonNullable<BlobStore["delete"]>;
   readonly [Symbol.asyncDispose]?: () => Promise<void>;
@@ -41,6 +43,7 @@ class LruCache implements BlobStore {
     this.#store = store;
     this.#maxBytes = maxBytes;
     const inner = passOn(store);
+    if (inner.prefixDigests) this.prefixDigests = inner.prefixDigests;
     if (inner.has) {
       const has = inner.has;
       this.has = async (ref, options) => {
@@ -75,7 +78,7 @@ class LruCache implements BlobStore {
     if (kept) return new Uint8Array(kept);
     const deletes = this.#deletes;
     const blob = await this.#store.get(ref, options);
-    if (deletes === this.#deletes && this.#fits(blob) && refOf(blob) === ref)
+    if (deletes === this.#deletes && this.#fits(blob) && isContentOf(ref, blob, this.#store))
       this.#keep(ref, new Uint8Array(blob));
     return blob;
   }
@@ -113,7 +116,7 @@ class LruCache implements BlobStore {
     for await (const result of getMany(this.#store, missing, options)) {
       const { ref, blob } = result;
       const keeps = blob && deletes === this.#deletes && !this.#kept.has(ref) && this.#fits(blob);
-      if (keeps && refOf(blob) === ref) this.#keep(ref, new Uint8Array(blob));
+      if (keeps && isContentOf(ref, blob, this.#store)) this.#keep(ref, new Uint8Array(blob));
       yield result;
     }
   }

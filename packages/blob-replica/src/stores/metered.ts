@@ -6,6 +6,7 @@ import type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  PrefixDigest,
   PutManyResult,
   PutOptions,
   PutResult,
@@ -13,7 +14,16 @@ import type {
 import { systemClock } from "../system.js";
 import type { PutManyOptions } from "./arguments.js";
 
-export type StoreOperation = "get" | "put" | "list" | "getMany" | "putMany" | "has" | "delete" | "stream";
+export type StoreOperation =
+  | "get"
+  | "put"
+  | "list"
+  | "getMany"
+  | "putMany"
+  | "has"
+  | "delete"
+  | "stream"
+  | "prefixDigests";
 
 /** Of one call that has ended. */
 export interface CallMeasurement {
@@ -102,8 +112,9 @@ export function metered(
     }
   }
 
-  const { has, delete: remove, [Symbol.asyncDispose]: dispose } = store;
+  const { has, delete: remove, prefixDigests, [Symbol.asyncDispose]: dispose } = store;
   return {
+    ...(store.verified !== undefined && { verified: store.verified }),
     get: (ref: Ref, options: CallOptions = {}): Promise<Uint8Array> =>
       one(
         "get",
@@ -198,6 +209,20 @@ export function metered(
           () => remove.call(store, ref, options),
           (there, counts) => {
             counts.items = there ? 1 : 0;
+          },
+        ),
+    }),
+    ...(prefixDigests && {
+      prefixDigests: (
+        prefixes: readonly string[],
+        options: CallOptions = {},
+      ): Promise<readonly PrefixDigest[]> =>
+        one(
+          "prefixDigests",
+          options.signal,
+          () => prefixDigests.call(store, prefixes, options),
+          (digests, counts) => {
+            counts.items = digests.length;
           },
         ),
     }),

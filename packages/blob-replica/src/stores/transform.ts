@@ -76,6 +76,7 @@ export function transform(store: BlobStore, options: TransformOptions): BlobStor
     checkedPages(refs, after, signal);
 
   return {
+    verified: true,
     get,
 
     async put(blob: Uint8Array, { ref: given, signal }: PutOptions = {}): Promise<PutResult> {

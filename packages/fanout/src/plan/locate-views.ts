@@ -16,12 +16,21 @@ export function locateViews<P, V>(sorted: SortedPoints<P>, views: Views<V>): Loc
   const first = new Uint32Array(count);
   const end = new Uint32Array(count);
   const rankOf = rankFinder(sorted);
+  let lastFrom: P | undefined;
+  let lastTo: Bound<P> | undefined;
+  let start = 0;
+  let stop = 0;
   for (let index = 0; index < count; index++) {
-    const from = rankOf(served.from[index]!);
-    const to = rankOf(served.to[index]!);
-    if (from >= to) continue;
-    first[found.length] = from;
-    end[found.length] = to;
+    const from = served.from[index]!;
+    const to = served.to[index]!;
+    // Replicas often follow each other, and then comes the next range.
+    if (from !== lastFrom) start = from === lastTo ? stop : rankOf(from);
+    if (to !== lastTo) stop = rankOf(to);
+    lastFrom = from;
+    lastTo = to;
+    if (start >= stop) continue;
+    first[found.length] = start;
+    end[found.length] = stop;
     found.push(served.views[index]!);
   }
   return { views: found, first: first.subarray(0, found.length), end: end.subarray(0, found.length) };

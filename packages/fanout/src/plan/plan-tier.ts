@@ -5,9 +5,9 @@ import { lowerBound } from "./uncovered-ranks.js";
 /** The views of one tier. */
 export interface Tier {
   /** Ascending by their first rank. */
-  readonly byFirst: number[];
+  readonly byFirst: Uint32Array;
   /** Ascending by their end. */
-  readonly byEnd: number[];
+  readonly byEnd: Uint32Array;
 }
 
 /** What all tiers of a plan use one after the other, so that many tiers of few views are not slow. */
@@ -47,8 +47,8 @@ class Sweep {
   readonly active: ActiveViews;
   /** The largest end of all views that started so far. */
   reach = 0;
-  readonly #byFirst: readonly number[];
-  readonly #byEnd: readonly number[];
+  readonly #byFirst: Uint32Array;
+  readonly #byEnd: Uint32Array;
   readonly #first: Uint32Array;
   readonly #end: Uint32Array;
   #started = 0;

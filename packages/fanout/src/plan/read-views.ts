@@ -30,10 +30,12 @@ export function readViews<P, V>(space: Space<P>, views: Views<V>): ServedRanges<
 }
 
 function lengthOf(views: Views<unknown>): number {
-  const length: unknown =
-    typeof views === "object" && views !== null
-      ? guarded("The list of views", () => (typeof views.at === "function" ? views.length : undefined))
-      : undefined;
+  let length: unknown;
+  try {
+    if (typeof views === "object" && views !== null && typeof views.at === "function") length = views.length;
+  } catch (error) {
+    throw unusable("The list of views", error);
+  }
   if (typeof length === "number" && Number.isInteger(length) && length >= 0 && length <= mostViews) {
     return length;
   }
@@ -44,7 +46,12 @@ function lengthOf(views: Views<unknown>): number {
 }
 
 function viewAt<V>(views: Views<V>, index: number, length: number): V {
-  const view = guarded(`views.at(${index})`, () => views.at(index));
+  let view: V | undefined;
+  try {
+    view = views.at(index);
+  } catch (error) {
+    throw unusable(`views.at(${index})`, error);
+  }
   if (typeof view === "object" && view !== null) return view;
   if (typeof view === "function") return view;
   throw new FanoutError(
@@ -54,29 +61,25 @@ function viewAt<V>(views: Views<V>, index: number, length: number): V {
 }
 
 function rangeOf<P>(space: Space<P>, view: unknown, index: number): Range<P> {
-  const name = `views.at(${index}).serves`;
-  return guarded(name, () => {
+  let serves: unknown;
+  try {
     // No compiler has seen this view: `space` looks at what it serves.
-    const serves = (view as { readonly serves?: unknown }).serves;
-    if (typeof serves !== "object" || serves === null) {
-      throw new FanoutError("invalid-argument", `${name} is not a range { from, to }.`);
+    serves = (view as { readonly serves?: unknown }).serves;
+    if (typeof serves === "object" && serves !== null) {
+      const { from, to } = serves as Range<P>;
+      const isRange =
+        space.isPoint(from) && (to === infinity || (space.isPoint(to) && space.order(from, to) <= 0));
+      // For what is none, the space says what is wrong.
+      return isRange ? { from, to } : space.range(from, to);
     }
-    const { from, to } = serves as Range<P>;
-    if (space.isPoint(from) && (to === infinity || (space.isPoint(to) && space.order(from, to) <= 0))) {
-      return { from, to };
-    }
-    // Says what is wrong.
-    return space.range(from, to);
-  });
+  } catch (error) {
+    throw unusable(`views.at(${index}).serves`, error);
+  }
+  throw new FanoutError("invalid-argument", `views.at(${index}).serves is not a range { from, to }.`);
 }
 
-/** Runs code that is not ours: what it throws becomes the cause of an error that says where. */
-function guarded<T>(name: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof FanoutError) throw error;
-    const reason = error instanceof Error ? error.message : "It throws.";
-    throw new FanoutError("invalid-argument", `${name} cannot be used. ${reason}`, { cause: error });
-  }
+/** For what code that is not ours has thrown. */
+function unusable(name: string, error: unknown): FanoutError {
+  const reason = error instanceof Error ? error.message : "It throws.";
+  return new FanoutError("invalid-argument", `${name} cannot be used. ${reason}`, { cause: error });
 }

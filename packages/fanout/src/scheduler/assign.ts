@@ -19,7 +19,7 @@ export interface Wanted<P, V> {
 export interface Assignment<P, V> {
   readonly view: V;
   readonly server: Server<P, V>;
-  readonly ranks: Uint32Array;
+  ranks: Uint32Array;
   /** It is the one that tries a suspect again. */
   readonly trial: boolean;
   readonly holdsToken: boolean;
@@ -59,7 +59,7 @@ export function assign<P, V>(
   let ranks = wanted.ranks;
   for (;;) {
     const told = new Float64Array(call.located.views.length);
-    const picks: (Omit<Assignment<P, V>, "ranks"> | undefined)[] = [];
+    const picks: (Assignment<P, V> | undefined)[] = [];
     const plan = planRequests(call.located, {
       ranks,
       maxPointsPerRequest: call.options.maxPointsPerRequest,
@@ -70,31 +70,34 @@ export function assign<P, V>(
         return tier;
       },
       choose: (candidates) => {
-        const { best, views, servers } = tiers.best(candidates);
+        const { tier, views } = tiers.best(candidates);
         let promised = Number.POSITIVE_INFINITY;
         for (const view of candidates) if (told[view]! < promised) promised = told[view]!;
-        if (best > promised) {
+        if (tier > promised) {
           picks.push(undefined);
           return candidates[0]!;
         }
-        const full = servers[0]!.inFlight >= most;
-        const trying = full ? -1 : tiers.trialAmong(best, servers);
-        const index = trying >= 0 ? trying : full ? 0 : chooseOne(state, servers);
-        const server = servers[index]!;
-        const trial = trying >= 0;
+        const serverOf = (view: number): Server<P, V> => serverAt(state, call, view);
+        const full = serverOf(views[0]!).inFlight >= most;
+        const trying = full ? undefined : tiers.trialAmong(tier, views);
+        const trial = trying !== undefined;
+        const view = trying ?? (full ? views[0]! : chooseOne(state, call, views));
+        const server = serverOf(view);
         if (!full) server.inFlight++;
         if (trial) {
           server.onTrial = true;
           state.trialMissedMs = Number.NEGATIVE_INFINITY;
         }
         picks.push({
-          view: call.located.views[views[index]!]!,
+          view: call.located.views[view]!,
           server,
+          // They are known when the plan is.
+          ranks: wanted.ranks,
           trial,
           holdsToken: trial && take(state.budget),
-          full: full ? [...new Set(servers)] : undefined,
+          full: full ? [...new Set(views.map(serverOf))] : undefined,
         });
-        return views[index]!;
+        return view;
       },
     });
     if (plan.uncovered.length > 0) uncovered.push(plan.uncovered);
@@ -103,7 +106,10 @@ export function assign<P, V>(
       const pick = picks[index];
       const planned = plan.requests[index]!.ranks;
       if (pick === undefined) again.push(planned);
-      else assignments.push({ ...pick, ranks: planned });
+      else {
+        pick.ranks = planned;
+        assignments.push(pick);
+      }
     }
     if (again.length === 0) return { assignments, uncovered: merge(uncovered) };
     ranks = merge(again);
@@ -129,8 +135,6 @@ class Tiers<P, V> {
   readonly #most: number;
   /** The first tier of suspects. */
   readonly #suspect: number;
-  readonly #views: number[] = [];
-  readonly #servers: Server<P, V>[] = [];
 
   constructor(state: SchedulerState<P, V>, call: Call<P, V>, wanted: Wanted<P, V>) {
     this.#state = state;
@@ -154,34 +158,26 @@ class Tiers<P, V> {
     return ((suspect ? 4 : 0) + (full ? 2 : 0) + (failedBefore ? 1 : 0)) * localities + near;
   }
 
-  /** The lowest tier of the candidates and who is in it. The arrays are used again by the next call. */
-  best(candidates: readonly number[]): {
-    best: number;
-    views: readonly number[];
-    servers: readonly Server<P, V>[];
-  } {
-    const views = this.#views;
-    const servers = this.#servers;
-    let best = never;
-    views.length = 0;
-    servers.length = 0;
+  /** The lowest tier of the candidates, and which of them are in it. */
+  best(candidates: readonly number[]): { tier: number; views: readonly number[] } {
+    let tier = never;
+    let count = 0;
     for (const view of candidates) {
-      const tier = this.of(view);
-      if (tier > best) continue;
-      if (tier < best) {
-        best = tier;
-        views.length = 0;
-        servers.length = 0;
-      }
-      views.push(view);
-      servers.push(serverAt(this.#state, this.#call, view));
+      const other = this.of(view);
+      if (other > tier) continue;
+      count = other === tier ? count + 1 : 1;
+      tier = other;
     }
-    return { best, views, servers };
+    // As a rule all of them.
+    if (count === candidates.length) return { tier, views: candidates };
+    return { tier, views: candidates.filter((view) => this.of(view) === tier) };
   }
 
-  /** The server that is to be tried again now, if one is in this tier. It is not left to chance, since to chance it is the slowest. */
-  trialAmong(tier: number, servers: readonly Server<P, V>[]): number {
-    return tier < this.#suspect ? servers.findIndex((server) => server.strikes > 0) : -1;
+  /** The view whose server is to be tried again now, if one is in this tier. It is not left to chance, since to chance it is the slowest. */
+  trialAmong(tier: number, views: readonly number[]): number | undefined {
+    if (tier >= this.#suspect) return undefined;
+    for (const view of views) if (serverAt(this.#state, this.#call, view).strikes > 0) return view;
+    return undefined;
   }
 
   /**
@@ -210,7 +206,7 @@ class Tiers<P, V> {
 }
 
 /** The ranks of all of them, ascending. They have none in common. */
-function merge(parts: readonly Uint32Array[]): Uint32Array {
+export function merge(parts: readonly Uint32Array[]): Uint32Array {
   const only = parts[0];
   if (only === undefined) return new Uint32Array(0);
   if (parts.length === 1) return only;

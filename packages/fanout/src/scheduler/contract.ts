@@ -64,9 +64,9 @@ export type SchedulerAction<P, V> =
       readonly timeoutMs: number;
       readonly attempt: number;
       /** It can be one of a tied pair: its server may tell that it has begun, and gets the pair's id for that. */
-      readonly tied?: true;
+      readonly tied: boolean;
       /** The request that this one is tied to, which learns of it by the same action. */
-      readonly tiedTo?: number;
+      readonly tiedTo: number | undefined;
     }
   /** Abort the rpc's signal, and throw away what it still yields. With `perPoint` also a request that has given its last value: nobody waits for its end. */
   | { readonly type: "abort"; readonly request: number }
@@ -95,6 +95,8 @@ export interface SchedulerSetup<V> {
   readonly budget: { readonly burst: number; readonly ratio: number };
   /** Seeds the generator in the state: an unsigned 32-bit integer. */
   readonly seed: number;
+  /** Whether anybody is told of the steps: without it there are no "tell" actions, and all others are the same. */
+  readonly traced: boolean;
 }
 
 /*

@@ -3,7 +3,7 @@ import { carriedByAtMost, failRanks, markDelivered, openRanks } from "./points.j
 import { startReading } from "./reading.js";
 import { isTimed, retire } from "./send.js";
 import { observe, type Server, strike } from "./servers.js";
-import type { Request, SchedulerState } from "./state.js";
+import { type Request, type SchedulerState, tell } from "./state.js";
 import { pauseBefore, release, wait } from "./waiting.js";
 
 /** Longer ones are cut: no server may ask a call without a deadline to wait for ever. */
@@ -21,9 +21,14 @@ export function fail<P, V>(
 ): void {
   const { id, call, view, server, attempt } = request;
   const { options } = call;
-  state.actions.push({
-    type: "tell",
-    event: { type: "fail", atMs: state.nowMs, call: call.id, request: id, view, class: verdict.class, error },
+  tell(state, {
+    type: "fail",
+    atMs: state.nowMs,
+    call: call.id,
+    request: id,
+    view,
+    class: verdict.class,
+    error,
   });
   call.causes.push({ cause: { view, class: verdict.class, error }, ranks: request.ranks });
   blame(state, request, verdict, timedOut);

@@ -2,7 +2,7 @@ import type { Cause, PointFailure } from "../errors.js";
 import type { SchedulerAction } from "./contract.js";
 import { abort, isTimed, wasSilent } from "./send.js";
 import { estimate, observe, strike } from "./servers.js";
-import { type Call, failed, open, type Request, reasons, type SchedulerState } from "./state.js";
+import { type Call, failed, open, type Request, reasons, type SchedulerState, tell } from "./state.js";
 
 type Finish<P, V> = Extract<SchedulerAction<P, V>, { readonly type: "finish" }>;
 
@@ -57,28 +57,20 @@ export function close<P, V>(
   call.lines.clear();
   state.timers.clear(call);
   state.calls.delete(call.id);
-  state.complete.delete(call);
-  state.actions.push(
-    {
-      type: "tell",
-      event: {
-        type: "done",
-        atMs: state.nowMs,
-        call: call.id,
-        satisfied: call.satisfiedCount,
-        failed: failures.length,
-      },
-    },
-    {
-      type: "finish",
-      call: call.id,
-      code,
-      failures,
-      ...(call.viewsError === undefined || failures.length === 0
-        ? {}
-        : { viewsError: call.viewsError.error }),
-    },
-  );
+  tell(state, {
+    type: "done",
+    atMs: state.nowMs,
+    call: call.id,
+    satisfied: call.satisfiedCount,
+    failed: failures.length,
+  });
+  state.actions.push({
+    type: "finish",
+    call: call.id,
+    code,
+    failures,
+    ...(call.viewsError === undefined || failures.length === 0 ? {} : { viewsError: call.viewsError.error }),
+  });
 }
 
 /** The points that have failed, ascending by offset, each with all that went wrong with it. */

@@ -1,7 +1,7 @@
-import { assign, recentMs, unassign } from "./assign.js";
+import { type Assigned, assign, merge, recentMs, unassign } from "./assign.js";
 import { take } from "./budget.js";
 import { hedgeDelay } from "./hedge-delay.js";
-import { carriedByAtMost, markDelivered, openRanks } from "./points.js";
+import { carriedByAtMost, carries, markDelivered, openRanks } from "./points.js";
 import { arm, ownTime, releaseToken, send } from "./send.js";
 import type { Request, SchedulerState } from "./state.js";
 import { throttled } from "./waiting.js";
@@ -60,17 +60,11 @@ function hedgeRound<P, V>(
   state: SchedulerState<P, V>,
   request: Request<P, V>,
 ): "sent" | "no server" | "no token" {
-  const { call, server, beside } = request;
+  const { beside } = request;
   const ranks = carriedByAtMost(openRanks(request), beside, request.hedges);
   if (ranks.length === 0) return "sent";
   if (!isPayable(state, request)) return "no token";
-  const tried = [...request.tried, server, ...beside.map((other) => other.server)];
-  const { assignments, uncovered } = assign(state, call, {
-    kind: "hedge",
-    ranks,
-    tried,
-    banned: request.banned,
-  });
+  const { assignments, uncovered } = assignHedges(state, request, ranks);
   let isPaid = true;
   const others = [request, ...beside];
   for (const assignment of assignments) {
@@ -91,6 +85,51 @@ function hedgeRound<P, V>(
   }
   if (!isPaid) return "no token";
   return uncovered.length === 0 ? "sent" : "no server";
+}
+
+/**
+ * Hedges go to servers that have nothing of the request yet. What only a suspect or nobody would get that way goes to those that have other
+ * points of it, if they are well and serve it.
+ */
+function assignHedges<P, V>(
+  state: SchedulerState<P, V>,
+  request: Request<P, V>,
+  ranks: Uint32Array,
+): Assigned<P, V> {
+  const { call, server, beside, banned } = request;
+  const among = (some: Uint32Array, carriers: readonly Request<P, V>[]): Assigned<P, V> => {
+    const tried = [...request.tried, server, ...carriers.map((carrier) => carrier.server)];
+    return assign(state, call, { kind: "hedge", ranks: some, tried, banned });
+  };
+  const { assignments, uncovered } = among(ranks, beside);
+  const poor = assignments.filter((assignment) => assignment.server.strikes > 0);
+  if (beside.length === 0 || poor.length + uncovered.length === 0) return { assignments, uncovered };
+  for (const assignment of poor) unassign(state, assignment);
+  const left = merge([uncovered, ...poor.map((assignment) => assignment.ranks)]);
+  const again = byCarriers(left, beside).map(({ some, carriers }) => among(some, carriers));
+  return {
+    assignments: [
+      ...assignments.filter((assignment) => !poor.includes(assignment)),
+      ...again.flatMap((assigned) => assigned.assignments),
+    ],
+    uncovered: merge(again.map((assigned) => assigned.uncovered)),
+  };
+}
+
+/** The ranks in groups, each with those of the requests that carry all of the group. */
+function byCarriers<P, V>(
+  ranks: Uint32Array,
+  requests: readonly Request<P, V>[],
+): { readonly some: Uint32Array; readonly carriers: readonly Request<P, V>[] }[] {
+  const groups = new Map<string, { readonly ranks: number[]; readonly carriers: readonly Request<P, V>[] }>();
+  for (const rank of ranks) {
+    const carriers = requests.filter((request) => carries(request, rank));
+    const key = carriers.map(({ id }) => id).join();
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { ranks: [rank], carriers });
+    else group.ranks.push(rank);
+  }
+  return [...groups.values()].map(({ ranks, carriers }) => ({ some: Uint32Array.from(ranks), carriers }));
 }
 
 /** A trial has its own token. Others leave one for a trial that lately found none, or a server would not be used again for long. */

@@ -70,12 +70,16 @@ function handle<P, V>(state: SchedulerState<P, V>, event: SchedulerEvent<P, V>):
 /** Does what has become possible or due by what was done, until there is nothing more. */
 function settle<P, V>(state: SchedulerState<P, V>): void {
   for (;;) {
-    for (const call of state.complete) complete(state, call);
+    if (state.complete.length > 0) {
+      // It may be there twice, or have been closed before.
+      for (const call of state.complete) if (state.calls.has(call.id)) complete(state, call);
+      state.complete.length = 0;
+    }
     for (const server of state.roomy) {
       state.roomy.delete(server);
       fill(state, server);
     }
-    if (state.complete.size > 0 || state.roomy.size > 0) continue;
+    if (state.complete.length > 0 || state.roomy.size > 0) continue;
     const due = state.timers.take(state.nowMs);
     if (due !== undefined) ring(state, due);
     else {

@@ -88,7 +88,7 @@ export function failRanks<P, V>(
 
 function close<P, V>(state: SchedulerState<P, V>, call: Call<P, V>, count: number): void {
   call.openCount -= count;
-  if (call.openCount === 0) state.complete.add(call);
+  if (call.openCount === 0) state.complete.push(call);
 }
 
 /** The rank of an offset that the request carries; -1 for another. With `perPoint` only. */

@@ -1,7 +1,7 @@
 import type { Views } from "../views.js";
 import { locate } from "./locate.js";
 import { failRanks } from "./points.js";
-import type { Call, SchedulerState, Waiting } from "./state.js";
+import { type Call, type SchedulerState, tell, type Waiting } from "./state.js";
 import { pauseBefore, release } from "./waiting.js";
 
 // The views of a call are read again when a server said that points are not its own, and while points are in no view.
@@ -32,7 +32,7 @@ export function onViews<P, V>(state: SchedulerState<P, V>, call: Call<P, V>, vie
     return;
   }
   call.viewsError = undefined;
-  state.actions.push({ type: "tell", event: { type: "views", atMs: state.nowMs, call: call.id } });
+  tell(state, { type: "views", atMs: state.nowMs, call: call.id });
   for (const waiting of endReading(call)) release(state, waiting);
   readAgain(state, call);
 }

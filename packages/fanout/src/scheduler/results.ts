@@ -3,7 +3,7 @@ import { fail } from "./failure.js";
 import { carries, duplicatesOf, hasOpenRanks, rankCarried, satisfyAll, satisfyOne } from "./points.js";
 import { abort, loseBeside, observeEnd, ownTime, retire } from "./send.js";
 import { answered } from "./servers.js";
-import { nobody, open, type Request, type SchedulerState } from "./state.js";
+import { nobody, open, type Request, type SchedulerState, tell } from "./state.js";
 
 /** The rpc gave a result. */
 export function onResult<P, V>(
@@ -64,10 +64,8 @@ export function onEnd<P, V>(state: SchedulerState<P, V>, request: Request<P, V>)
 function tellEnd<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): void {
   const { id, view, call } = request;
   const latencyMs = observeEnd(state, request);
-  state.actions.push({
-    type: "tell",
-    event: { type: "end", atMs: state.nowMs, call: call.id, request: id, view, latencyMs },
-  });
+  if (!state.setup.traced) return;
+  tell(state, { type: "end", atMs: state.nowMs, call: call.id, request: id, view, latencyMs });
 }
 
 /** Its server has begun the work: the other half of the pair is not needed, unless it was as far before. One that is not sent yet will not be. */

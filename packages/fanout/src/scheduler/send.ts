@@ -3,7 +3,7 @@ import { giveBack } from "./budget.js";
 import { hedgeDelay } from "./hedge-delay.js";
 import { openRanks } from "./points.js";
 import { observe, strike } from "./servers.js";
-import type { Call, Request, SchedulerState, Waiting } from "./state.js";
+import { type Call, type Request, type SchedulerState, tell, type Waiting } from "./state.js";
 
 // The life of one request: sent, and gone.
 
@@ -69,14 +69,7 @@ export function send<P, V>(
   if (call.carrier !== undefined) {
     for (let index = 0; index < ranks.length; index++) call.carrier[ranks[index]!] = request.ordinal;
   }
-  const step = { atMs: state.nowMs, call: call.id, request: request.id, view, points: ranks.length, attempt };
-  state.actions.push({
-    type: "tell",
-    event:
-      of === undefined
-        ? { type: attempt === 1 ? "send" : "retry", ...step }
-        : { type: "hedge", ...step, of: of.id },
-  });
+  if (state.setup.traced) tellSend(state, request);
   // Tied in pairs only: one half may then be aborted without a look at others.
   const tiedTo = of !== undefined && call.hedge?.tied === true && mayTie(of, ranks) ? of : undefined;
   if (tiedTo !== undefined) {
@@ -91,11 +84,18 @@ export function send<P, V>(
     offsets,
     timeoutMs: Math.max(0, options.deadlineMs - state.nowMs),
     attempt,
-    ...(call.hedge?.tied === true ? { tied: true } : {}),
-    ...(tiedTo === undefined ? {} : { tiedTo: tiedTo.id }),
+    tied: call.hedge?.tied === true,
+    tiedTo: tiedTo?.id,
   });
   arm(state, request);
   return request;
+}
+
+function tellSend<P, V>(state: SchedulerState<P, V>, request: Request<P, V>): void {
+  const { id, call, view, ranks, attempt, of } = request;
+  const step = { atMs: state.nowMs, call: call.id, request: id, view, points: ranks.length, attempt };
+  if (of !== undefined) tell(state, { type: "hedge", ...step, of: of.id });
+  else tell(state, { type: attempt === 1 ? "send" : "retry", ...step });
 }
 
 function mayTie<P, V>(of: Request<P, V>, ranks: Uint32Array): boolean {
@@ -163,10 +163,8 @@ export function abort<P, V>(
   reason: "lost" | "deadline" | "left",
 ): void {
   const { id, view, call } = request;
-  state.actions.push(
-    { type: "tell", event: { type: "cancel", atMs: state.nowMs, call: call.id, request: id, view, reason } },
-    { type: "abort", request: id },
-  );
+  tell(state, { type: "cancel", atMs: state.nowMs, call: call.id, request: id, view, reason });
+  state.actions.push({ type: "abort", request: id });
   retire(state, request);
 }
 

@@ -4,7 +4,7 @@ import { close, failuresOf } from "./finish.js";
 import { withDefaults } from "./hedge-delay.js";
 import { locate } from "./locate.js";
 import { failRanks } from "./points.js";
-import type { Call, SchedulerState } from "./state.js";
+import { type Call, type SchedulerState, tell } from "./state.js";
 import { carryOut, plan, splitUncovered, wait } from "./waiting.js";
 
 type Start<P, V> = Extract<SchedulerEvent<P, V>, { readonly type: "start" }>;
@@ -15,12 +15,12 @@ export function start<P, V>(state: SchedulerState<P, V>, event: Start<P, V>): vo
   const call = createCall(state, event);
   state.calls.set(call.id, call);
   const tellPlan = (requests: number, uncovered: number): void => {
-    const step = { atMs: state.nowMs, call: call.id, points: call.openCount, requests, uncovered };
-    state.actions.push({ type: "tell", event: { type: "plan", ...step } });
+    const { id, openCount: points } = call;
+    tell(state, { type: "plan", atMs: state.nowMs, call: id, points, requests, uncovered });
   };
   if (call.openCount === 0 || call.options.deadlineMs <= state.nowMs) {
     tellPlan(0, 0);
-    if (call.openCount === 0) state.complete.add(call);
+    if (call.openCount === 0) state.complete.push(call);
     else state.timers.set(call, state.nowMs);
     return;
   }

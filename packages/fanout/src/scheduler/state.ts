@@ -1,4 +1,5 @@
 import type { Cause, PointFailure } from "../errors.js";
+import type { FanoutEvent } from "../events.js";
 import { IdMap } from "../id-map.js";
 import type { HedgeOptions } from "../options.js";
 import type { LocatedViews, SortedPoints } from "../plan/contract.js";
@@ -35,7 +36,7 @@ export interface SchedulerState<P, V> {
   trialMissedMs: number;
   /** Servers with room for what waits for them, and calls without an open point: seen to before `next` returns. */
   readonly roomy: Set<Server<P, V>>;
-  readonly complete: Set<Call<P, V>>;
+  readonly complete: Call<P, V>[];
   /** What this `next` returns. */
   actions: SchedulerAction<P, V>[];
 }
@@ -178,6 +179,11 @@ export interface Line<P, V> {
   head: number;
 }
 
+/** Tells whoever draws the trace. In the paths of each request only where that is wanted, so that no event is made for nobody. */
+export function tell<P, V>({ setup, actions }: SchedulerState<P, V>, event: FanoutEvent<V>): void {
+  if (setup.traced) actions.push({ type: "tell", event });
+}
+
 export const nobody: readonly never[] = Object.freeze([]);
 
 export function createState<P, V>(setup: SchedulerSetup<V>): SchedulerState<P, V> {
@@ -199,7 +205,7 @@ export function createState<P, V>(setup: SchedulerSetup<V>): SchedulerState<P, V
     unpaid: new Set(),
     trialMissedMs: Number.NEGATIVE_INFINITY,
     roomy: new Set(),
-    complete: new Set(),
+    complete: [],
     actions: [],
   };
 }

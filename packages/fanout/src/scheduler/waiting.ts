@@ -6,7 +6,7 @@ import { draw } from "./random.js";
 import { startReading } from "./reading.js";
 import { send } from "./send.js";
 import type { Server } from "./servers.js";
-import { type Call, type Line, nobody, type SchedulerState, type Waiting } from "./state.js";
+import { type Call, type Line, nobody, type SchedulerState, tell, type Waiting } from "./state.js";
 
 /** How soon what waits for room is looked at again although none was made: other servers may be well again by then. Doubles up to 32 times that. */
 const relookMs = 1000;
@@ -120,10 +120,7 @@ export function throttled<P, V>(
   call: Call<P, V>,
   wanted: "hedge" | "retry",
 ): void {
-  state.actions.push({
-    type: "tell",
-    event: { type: "throttled", atMs: state.nowMs, call: call.id, wanted },
-  });
+  tell(state, { type: "throttled", atMs: state.nowMs, call: call.id, wanted });
 }
 
 /**

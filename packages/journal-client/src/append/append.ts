@@ -29,7 +29,8 @@ export interface AppendOptions extends AppenderOptions {
  * commit may have done so: then the content stands in the journal twice (at least once, as with Gazette's own client).
  *
  * A request with an explicit `offset` or with `checkRegisters` is tried once: whoever fences sees every refusal. When it fails with
- * "transport" or "invalid-response" after the commit was sent, its message says that the outcome is not known.
+ * "transport" or "invalid-response" after the commit was sent, its message says that the outcome is not known; when nothing was sent at all,
+ * it says that nothing was appended, and `nothingSent` is true.
  *
  * @throws JournalError of the broker's status; "transport"; "invalid-response"; "invalid-argument"; the signal's reason; what a source of
  * content threw, in which case nothing was committed

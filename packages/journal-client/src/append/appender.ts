@@ -4,7 +4,7 @@ import { JournalError } from "../errors.js";
 import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
 import { nodeWritable, webWritable } from "./appender-streams.js";
-import { appendRefusal, isUnavailable, unknownOutcome } from "./refusal.js";
+import { appendRefusal, isUnavailable, isUnsent, withOutcome } from "./refusal.js";
 
 /** Brokers refuse messages of several MiB; above this, larger ones are no faster. */
 export const DEFAULT_CHUNK_BYTES: number = 128 * 1024;
@@ -56,7 +56,7 @@ export class Appender implements AsyncDisposable {
 
   /** Whether the broker was told to commit and it is not known what it did. */
   get outcomeUnknown(): boolean {
-    return this.#commitSent && this.#response === undefined;
+    return this.#commitSent && this.#response === undefined && !isUnsent(this.#failure?.error);
   }
 
   /** Whether `error` is how the RPC failed (and not, for example, how the source of the content did). */
@@ -94,7 +94,8 @@ export class Appender implements AsyncDisposable {
 
   /**
    * Commits what was written (nothing, for a barrier) and gives the broker's answer, whose status is OK.
-   * @throws JournalError of any other status; "transport" or "invalid-response", behind which the append may have been committed
+   * @throws JournalError of any other status; "transport" or "invalid-response", behind which the append may have been committed (not so when
+   * the error says `nothingSent`)
    */
   async commit(): Promise<AppendResponse> {
     this.#enter();
@@ -185,7 +186,7 @@ export class Appender implements AsyncDisposable {
   async #fail(cause: unknown): Promise<unknown> {
     // An abort while the call was under way has told already how it ended.
     this.#failure ??= {
-      error: this.outcomeUnknown ? unknownOutcome(cause, this.request.journal) : cause,
+      error: this.outcomeUnknown || isUnsent(cause) ? withOutcome(cause, this.request.journal) : cause,
     };
     await this.#stream?.abort();
     // The broker may be gone for good: the next try asks any.

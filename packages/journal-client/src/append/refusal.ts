@@ -72,13 +72,21 @@ export function isFinal(error: unknown, request: AppendRequest): boolean {
   return FINAL.has(error.code);
 }
 
-/** A failure behind which the append may stand in the journal all the same. */
-export function unknownOutcome(error: unknown, journal: string): unknown {
+/** Whether the append's call failed before any of it was sent. */
+export function isUnsent(error: unknown): boolean {
+  return isJournalError(error, "transport") && error.nothingSent;
+}
+
+/** The failure of an append that was told to commit, or of which nothing was sent: it says whether the append may stand in the journal. */
+export function withOutcome(error: unknown, journal: string): unknown {
   if (!isJournalError(error, "transport") && !isJournalError(error, "invalid-response")) return error;
+  const { code, message, grpcCode, nothingSent } = error;
   return new JournalError(
-    error.code,
-    `whether the append to ${journal} was committed is not known: ${error.message}`,
-    { cause: error, journal, ...(error.grpcCode === undefined ? {} : { grpcCode: error.grpcCode }) },
+    code,
+    nothingSent
+      ? `nothing was appended to ${journal}, since nothing was sent to a broker: ${message}`
+      : `whether the append to ${journal} was committed is not known: ${message}`,
+    { cause: error, journal, nothingSent, ...(grpcCode === undefined ? {} : { grpcCode }) },
   );
 }
 

@@ -56,13 +56,17 @@ export class AppendCall implements AppendStream {
       throw call.signal.reason;
     }
     const { path, requestSerialize, responseDeserialize } = method;
-    const running = opened.connection.channel.client.makeClientStreamRequest<Buffer, Buffer>(
+    const { client } = opened.connection.channel;
+    const running = client.makeClientStreamRequest<Buffer, Buffer>(
       path,
       requestSerialize,
       responseDeserialize,
       opened.metadata,
       (error, answer) => {
-        const failure = opened.finish(error ?? { code: status.OK, details: "" });
+        // Until a call is on a connection, its peer is told to be what the channel was asked to dial.
+        const nothingSent = running.getPeer() === client.getChannel().getTarget();
+        const { code, details } = error ?? { code: status.OK, details: "" };
+        const failure = opened.finish({ code, details, nothingSent });
         this.#finish(call, failure === undefined ? { answer: answer! } : { reason: failure });
       },
     );

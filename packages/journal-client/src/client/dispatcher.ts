@@ -37,9 +37,14 @@ export interface DispatcherOptions {
   readonly onEvent: (event: ClientEvent) => void;
 }
 
+/** More than a cluster has; brokers say which there are. */
+const MAX_ENDPOINTS = 1_024;
+
 /** Chooses brokers as Gazette's dispatcher does (broker/protocol/dispatcher.go), but goes on to the next one where that one gives up. */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  /** Taken apart already: routes name the same ones again and again. */
+  readonly #endpoints = new Map<string, Endpoint | undefined>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -48,6 +53,9 @@ export class Dispatcher {
   async connect(destination: Destination, signal: AbortSignal): Promise<Connection> {
     const { pool, defaults, zone, clock, onEvent } = this.#options;
     const members = this.#members(destination);
+    const [first] = members;
+    // The usual case of an append: there is one broker for it.
+    if (members.length === 1 && first?.channel.ready) return this.#use(first.channel, destination);
     const ranked = rankMembers(members, zone, ({ channel }) => channel).map(({ channel }) => channel);
     const others = rankDefaults(
       defaults.map((endpoint) => pool.get(endpoint)),
@@ -74,9 +82,17 @@ export class Dispatcher {
     const route = destination.route ?? (journal === undefined ? undefined : router.route(journal));
     if (route === undefined) return [];
     return membersOf(route, primary).flatMap((member) => {
-      const endpoint = memberEndpoint(member.endpoint);
+      const endpoint = this.#endpoint(member.endpoint);
       return endpoint === undefined ? [] : [{ ...member, channel: pool.get(endpoint) }];
     });
+  }
+
+  #endpoint(text: string): Endpoint | undefined {
+    if (this.#endpoints.has(text)) return this.#endpoints.get(text);
+    if (this.#endpoints.size >= MAX_ENDPOINTS) this.#endpoints.clear();
+    const endpoint = memberEndpoint(text);
+    this.#endpoints.set(text, endpoint);
+    return endpoint;
   }
 
   #use(channel: Channel, destination: Destination): Connection {

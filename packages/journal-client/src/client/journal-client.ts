@@ -26,7 +26,8 @@ import { type FileTransportOptions, fileTransport } from "../read/file-transport
 import { type FragmentReader, type OpenFragmentOptions, openFragmentUrl } from "../read/fragment-reader.js";
 import { fragmentTransports } from "../read/fragment-transports.js";
 import { Reader, type ReaderOptions } from "../read/reader.js";
-import { RetryReader, type RetryReaderOptions } from "../read/retry-reader.js";
+import { RetryReader } from "../read/retry-reader.js";
+import type { RetryReaderOptions } from "../read/retry-reader-options.js";
 import { systemClock, systemRandom } from "../system.js";
 import { GrpcClient, type GrpcClientOptions } from "./grpc-client.js";
 import type { CallOptions, FragmentTransport, RoutedJournalClient } from "./routed-journal-client.js";

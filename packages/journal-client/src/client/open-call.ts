@@ -1,10 +1,10 @@
-import { Metadata, type MethodDefinition, type StatusObject, status } from "@grpc/grpc-js";
+import { Metadata, type MethodDefinition, status } from "@grpc/grpc-js";
 import { JournalError } from "../errors.js";
 import { type Authorizer, checkToken } from "./auth.js";
 import type { CallScope } from "./call-scope.js";
 import type { Scope } from "./claims.js";
 import type { Connection, Destination, Dispatcher } from "./dispatcher.js";
-import { transportError } from "./transport-error.js";
+import { type CallEnd, transportError } from "./transport-error.js";
 
 export type Method = MethodDefinition<Buffer, Buffer>;
 
@@ -20,7 +20,7 @@ export interface OpenCall {
   readonly connection: Connection;
   readonly metadata: Metadata;
   /** The error of the call's end, undefined when it ended well. Says to the dispatcher how it went: once. */
-  finish(end: Pick<StatusObject, "code" | "details">): JournalError | undefined;
+  finish(end: CallEnd): JournalError | undefined;
 }
 
 export interface CallOpener {
@@ -61,6 +61,7 @@ async function token(auth: Authorizer, { claims, expiresInMs }: Scope, call: Cal
     throw new JournalError("transport", `No authorization was given for the call: ${reason}`, {
       cause,
       grpcCode: status.UNAUTHENTICATED,
+      nothingSent: true,
     });
   }
   checkToken(given);

@@ -72,10 +72,18 @@ export interface RoutedJournalClient extends DispatchRouter {
   readonly fragments: FragmentTransport;
 }
 
-/** The bytes of a fragment's file, as the store has them (before decompression), and what the store said about them. */
+/** The bytes of a fragment's file, as the store has them (before decompression). Leaving the iteration ends the transfer. */
+export interface FragmentBody extends AsyncIterable<Uint8Array> {
+  /**
+   * Instead of the iteration, where a transport has it: the next bytes, into memory of the caller, which is not touched any more once the
+   * promise has settled. @returns how many, 0 at the end
+   */
+  readonly readInto?: (target: Uint8Array) => Promise<number>;
+}
+
+/** A fragment's file, and what the store said about it. */
 export interface FragmentFile {
-  /** Leaving the iteration ends the transfer. */
-  readonly body: AsyncIterable<Uint8Array>;
+  readonly body: FragmentBody;
   /** The store's `Content-Encoding`, or "". */
   readonly contentEncoding: string;
 }

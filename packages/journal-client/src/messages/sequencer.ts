@@ -1,6 +1,7 @@
 import { JournalError } from "../errors.js";
 import type { Envelope, MessageIterator } from "./message.js";
 import type { ProducerId, ProducerState } from "./producer.js";
+import { clear, MessageRing, newSequence, type Sequence, take } from "./sequence.js";
 import { Flags } from "./uuid.js";
 
 /**
@@ -51,29 +52,6 @@ export interface Checkpoint {
   readonly states: readonly ProducerState[];
 }
 
-/** A message in the ring, and the next one of its producer there. */
-interface Held<M> {
-  envelope: Envelope<M> | undefined;
-  next: Held<M> | undefined;
-  readonly begin: bigint;
-  readonly sequence: Sequence<M>;
-}
-
-/** What one producer has in one journal behind its last acknowledgement. */
-interface Sequence<M> {
-  readonly journal: string;
-  readonly producer: ProducerId;
-  /** Messages up to this clock, inclusive, are done with. */
-  minClock: bigint;
-  /** Messages behind this clock do not belong to the sequence. */
-  maxClock: bigint;
-  /** Of its first message, -1n when it has none. */
-  begin: bigint;
-  /** Its messages that are in the ring. */
-  first: Held<M> | undefined;
-  last: Held<M> | undefined;
-}
-
 /**
  * Turns the messages of journals, as they were written, into those that are committed: duplicates and rolled-back messages are left out,
  * and a transaction's messages come when its acknowledgement is read, at once and in order. Producers do not wait for each other.
@@ -86,9 +64,8 @@ export class Sequencer<M> {
   readonly #sequences = new Map<string, Sequence<M>>();
   /** Begun since the last checkpoint. */
   readonly #pending = new Set<Sequence<M>>();
-  readonly #ring: (Held<M> | undefined)[];
+  readonly #ring: MessageRing<M>;
   readonly #onWarning: NonNullable<SequencerOptions["onWarning"]>;
-  #head = 0;
   #emit: Sequence<M> | undefined;
   #replay: MessageIterator<M> | undefined;
   #dequeued: Envelope<M> | undefined;
@@ -102,7 +79,7 @@ export class Sequencer<M> {
       );
     }
     this.#offsets = new Map(offsets);
-    this.#ring = new Array<Held<M> | undefined>(buffer).fill(undefined);
+    this.#ring = new MessageRing(buffer);
     this.#onWarning = onWarning;
     for (const { journal, producer, lastAck, begin } of states) {
       this.#sequences.set(keyOf(journal, producer), newSequence(journal, producer, lastAck, begin));
@@ -124,7 +101,7 @@ export class Sequencer<M> {
     if (this.#emit !== undefined) {
       throw new JournalError("invalid-argument", "there are committed messages: step until there is none");
     }
-    this.#evict();
+    this.#ring.evict();
     const journal = envelope.journal.name;
     const { producer } = envelope.uuid;
     let { clock, flags } = envelope.uuid;
@@ -177,11 +154,11 @@ export class Sequencer<M> {
       case "continue-begin-span":
         sequence.begin = envelope.begin;
         this.#pending.add(sequence);
-        this.#hold(envelope, sequence);
+        this.#ring.hold(envelope, sequence);
         sequence.maxClock = clock;
         break;
       case "continue-extend-span":
-        this.#hold(envelope, sequence);
+        this.#ring.hold(envelope, sequence);
         sequence.maxClock = clock;
         break;
       case "ack-rollback":
@@ -189,7 +166,7 @@ export class Sequencer<M> {
         this.#pending.delete(sequence);
         break;
       default:
-        this.#hold(envelope, sequence);
+        this.#ring.hold(envelope, sequence);
         if (outcome === "ack-empty") sequence.begin = envelope.begin;
         if (outcome === "outside-commit") {
           // Alone: what was open before it is rolled back.
@@ -304,52 +281,8 @@ export class Sequencer<M> {
     }
     return this.#emit;
   }
-
-  /** Makes room for one: the oldest message is no longer held, and its sequence will need a replay. */
-  #evict(): void {
-    const oldest = this.#ring[this.#head];
-    if (oldest === undefined) return;
-    this.#ring[this.#head] = undefined;
-    const { sequence } = oldest;
-    if (sequence.first === oldest) {
-      sequence.first = oldest.next;
-      if (sequence.first === undefined) sequence.last = undefined;
-    }
-    oldest.envelope = undefined;
-  }
-
-  #hold(envelope: Envelope<M>, sequence: Sequence<M>): void {
-    const held: Held<M> = { envelope, next: undefined, begin: envelope.begin, sequence };
-    this.#ring[this.#head] = held;
-    this.#head = (this.#head + 1) % this.#ring.length;
-    if (sequence.last === undefined) sequence.first = held;
-    else sequence.last.next = held;
-    sequence.last = held;
-  }
 }
 
 function keyOf(journal: string, producer: ProducerId): string {
   return producer + journal; // a producer is always 12 digits
-}
-
-function newSequence<M>(journal: string, producer: ProducerId, clock: bigint, begin = -1n): Sequence<M> {
-  return { journal, producer, minClock: clock, maxClock: clock, begin, first: undefined, last: undefined };
-}
-
-function clear<M>(sequence: Sequence<M>, clock: bigint): void {
-  sequence.minClock = clock;
-  sequence.maxClock = clock;
-  sequence.begin = -1n;
-  sequence.first = undefined;
-  sequence.last = undefined;
-}
-
-/** The sequence's next message in the ring, which lets go of it. */
-function take<M>(sequence: Sequence<M>): Envelope<M> | undefined {
-  const held = sequence.first;
-  if (held === undefined) return undefined;
-  sequence.first = held.next;
-  const { envelope } = held;
-  held.envelope = undefined;
-  return envelope;
 }

@@ -11,6 +11,15 @@ export interface ByteSource {
 export abstract class ByteStream implements ByteSource, AsyncIterable<Uint8Array> {
   abstract read(): Promise<Uint8Array | undefined>;
 
+  /**
+   * The next bytes, into memory of the caller, who may use it again for those behind them. Where many bytes go through a process quickly that
+   * saves what new memory for each chunk costs, most of all for fragments that are read from files as they are. `read` and `readInto` may
+   * take turns; a chunk that does not fit is given out in parts. The memory is not touched any more once the promise has settled.
+   * @returns how many bytes, which may be fewer than fit; 0 at the end
+   * @throws JournalError "invalid-argument" for a target without room; what `read` throws
+   */
+  abstract readInto(target: Uint8Array): Promise<number>;
+
   /** Ends what is going on; a pending `read` rejects with "closed". Settles when nothing is left of it. Never rejects. */
   abstract close(): Promise<void>;
 

@@ -1,4 +1,4 @@
-import type { FragmentTransport } from "../client/routed-journal-client.js";
+import type { FragmentBody, FragmentTransport } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 import { type FragmentFiles, nodeFiles, type OpenFile } from "./node-files.js";
 import { printableUrl } from "./printable-url.js";
@@ -53,7 +53,11 @@ export function fileTransport(root: string, options: FileTransportOptions = {}):
         await close();
         throw signal.reason;
       }
-      return { body: releasing(chunks(opened, close, url, signal), close), contentEncoding: "" };
+      const body: FragmentBody = {
+        ...releasing(chunks(opened, close, url, signal), close),
+        readInto: (target) => readInto(opened, target, url, signal),
+      };
+      return { body, contentEncoding: "" };
     },
   };
 }
@@ -87,6 +91,23 @@ async function* chunks(
     }
   } finally {
     await close();
+  }
+}
+
+async function readInto(
+  file: OpenFile,
+  target: Uint8Array,
+  url: string,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  signal?.throwIfAborted();
+  try {
+    const count = await file.read(target);
+    signal?.throwIfAborted();
+    return count;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw failure(url, error);
   }
 }
 

@@ -1,8 +1,12 @@
-import type { FragmentTransport } from "../client/routed-journal-client.js";
+import type { FragmentBody, FragmentTransport } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
 import { ByteStream } from "./byte-stream.js";
 import { acceptEncodingOf, decoderOf } from "./codecs.js";
+import { checkTarget, fill } from "./read-target.js";
+
+/** What `seek` drops at a time. */
+const SKIPPED_BYTES = 64 * 1024;
 
 export interface FragmentReaderOptions {
   /** The store's `Content-Encoding` of the file. Default "". */
@@ -26,8 +30,10 @@ export class FragmentReader extends ByteStream {
   readonly #signal: AbortSignal | undefined;
   readonly #content: AsyncIterator<Uint8Array>;
   readonly #transfer: AbortController | undefined;
+  /** Reads content straight into a target: only while the iteration of the file has not begun. */
+  #readPlain: FragmentBody["readInto"];
   #offset: bigint;
-  /** Content that `seek` read and did not skip. */
+  /** Content that was taken from the file and not given out. */
   #ahead: Uint8Array | undefined;
   #state: "open" | "ended" | "failed" | "closed" = "open";
   #error: unknown;
@@ -38,7 +44,7 @@ export class FragmentReader extends ByteStream {
    * Use `openFragmentUrl` for a fragment that is in a store.
    */
   constructor(
-    file: AsyncIterable<Uint8Array>,
+    file: FragmentBody,
     fragment: Fragment,
     options: FragmentReaderOptions & { readonly transfer?: AbortController } = {},
   ) {
@@ -47,10 +53,9 @@ export class FragmentReader extends ByteStream {
     this.#offset = fragment.begin;
     this.#signal = options.signal;
     this.#transfer = options.transfer;
-    this.#content = decoderOf(
-      fragment.compressionCodec,
-      options.contentEncoding,
-    )(file)[Symbol.asyncIterator]();
+    const content = decoderOf(fragment.compressionCodec, options.contentEncoding)(file);
+    this.#content = content[Symbol.asyncIterator]();
+    this.#readPlain = content === file ? file.readInto : undefined;
   }
 
   /** Of the next byte to be read. */
@@ -58,7 +63,24 @@ export class FragmentReader extends ByteStream {
     return this.#offset;
   }
 
-  async read(): Promise<Uint8Array | undefined> {
+  read(): Promise<Uint8Array | undefined> {
+    return this.#next(undefined);
+  }
+
+  async readInto(target: Uint8Array): Promise<number> {
+    checkTarget(target);
+    const chunk = await this.#next(target);
+    if (chunk === undefined) {
+      return 0;
+    }
+    this.#ahead = fill(target, chunk);
+    const rest = this.#ahead?.length ?? 0;
+    this.#offset -= BigInt(rest);
+    return chunk.length - rest;
+  }
+
+  /** The next content: in `target` if it can be put there as it comes. */
+  async #next(target: Uint8Array | undefined): Promise<Uint8Array | undefined> {
     if (this.#ahead !== undefined) {
       const chunk = this.#ahead;
       this.#ahead = undefined;
@@ -71,50 +93,62 @@ export class FragmentReader extends ByteStream {
       }
       throw this.#state === "closed" ? closed() : this.#error;
     }
-    const { end } = this.fragment;
     try {
       this.#signal?.throwIfAborted();
-      while (true) {
-        const next = await this.#content.next();
-        if (next.done === true) {
-          if (this.#offset < end) {
-            throw new JournalError(
-              "unexpected-eof",
-              `the file of ${about(this.fragment)} ended at offset ${this.#offset}, before the fragment's end ${end}`,
-              { journal: this.fragment.journal },
-            );
-          }
-          this.#state = "ended";
-          await this.#leave();
-          return undefined;
-        }
-        const chunk = next.value;
-        if (chunk.length === 0) {
-          continue;
-        }
-        const rest = end - this.#offset;
-        if (rest >= BigInt(chunk.length)) {
-          this.#offset += BigInt(chunk.length);
-          return chunk;
-        }
-        const tooLong = new JournalError(
-          "did-not-read-expected-eof",
-          `the file of ${about(this.fragment)} goes on behind the fragment's end ${end}`,
-          { journal: this.fragment.journal },
-        );
-        if (rest === 0n) {
-          throw tooLong;
-        }
-        this.#state = "failed";
-        this.#error = tooLong;
-        await this.#leave();
-        this.#offset = end;
-        return chunk.subarray(0, Number(rest));
+      if (target !== undefined && this.#readPlain !== undefined) {
+        const count = await this.#took(await this.#readPlain(target));
+        return count === 0 ? undefined : target.subarray(0, count);
       }
+      this.#readPlain = undefined;
+      let next = await this.#content.next();
+      while (next.done !== true && next.value.length === 0) {
+        next = await this.#content.next();
+      }
+      if (next.done === true) {
+        await this.#took(0);
+        return undefined;
+      }
+      const count = await this.#took(next.value.length);
+      return count === next.value.length ? next.value : next.value.subarray(0, count);
     } catch (error) {
       await this.#fail(error);
       throw this.#error;
     }
+  }
+
+  /** So many bytes were got, 0 at the end. Gives how many of them are the fragment's. */
+  async #took(count: number): Promise<number> {
+    const { end } = this.fragment;
+    if (count === 0) {
+      if (this.#offset < end) {
+        throw new JournalError(
+          "unexpected-eof",
+          `the file of ${about(this.fragment)} ended at offset ${this.#offset}, before the fragment's end ${end}`,
+          { journal: this.fragment.journal },
+        );
+      }
+      this.#state = "ended";
+      await this.#leave();
+      return 0;
+    }
+    const rest = end - this.#offset;
+    if (rest >= BigInt(count)) {
+      this.#offset += BigInt(count);
+      return count;
+    }
+    const tooLong = new JournalError(
+      "did-not-read-expected-eof",
+      `the file of ${about(this.fragment)} goes on behind the fragment's end ${end}`,
+      { journal: this.fragment.journal },
+    );
+    if (rest === 0n) {
+      throw tooLong;
+    }
+    this.#state = "failed";
+    this.#error = tooLong;
+    await this.#leave();
+    this.#offset = end;
+    return Number(rest);
   }
 
   /**
@@ -130,6 +164,13 @@ export class FragmentReader extends ByteStream {
       );
     }
     while (this.#offset < offset) {
+      if (this.#readPlain !== undefined) {
+        const dropped = Buffer.allocUnsafe(Math.min(SKIPPED_BYTES, Number(offset - this.#offset)));
+        if ((await this.readInto(dropped)) === 0) {
+          return;
+        }
+        continue;
+      }
       const chunk = await this.read();
       if (chunk === undefined) {
         return;
@@ -143,9 +184,9 @@ export class FragmentReader extends ByteStream {
   }
 
   close(): Promise<void> {
+    this.#ahead = undefined;
     if (this.#state === "open") {
       this.#state = "closed";
-      this.#ahead = undefined;
       this.#transfer?.abort(closed());
     }
     return this.#leave();

@@ -4,16 +4,17 @@ import type { Fragment } from "../protocol/fragment.js";
 import type { Route } from "../protocol/header.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import type { ReadResponse } from "../protocol/responses.js";
-import { statusError } from "../wire/status-error.js";
 import type { Buffering } from "./buffered-reader.js";
 import { ByteStream } from "./byte-stream.js";
 import { type FragmentReader, openFragmentUrl } from "./fragment-reader.js";
 import { OffsetJumpError } from "./offset-jump.js";
+import { type OnOffsetJump, ReadPlace } from "./read-place.js";
+import { checkTarget, fill } from "./read-target.js";
 
 export interface ReaderOptions {
   readonly signal?: AbortSignal;
   /** Told of every jump over offsets without content, after which reading goes on. Without it `read` throws "offset-jump" once for each. */
-  readonly onOffsetJump?: (from: bigint, to: bigint) => void;
+  readonly onOffsetJump?: OnOffsetJump;
   /** Where the RPC goes. Default: where the journal is known to be. */
   readonly route?: Route;
 }
@@ -37,20 +38,16 @@ export class Reader extends ByteStream {
   readonly #client: RoutedJournalClient;
   readonly #options: ReaderOptions;
   readonly #request: ReadRequest;
-  readonly #endOffset: bigint;
+  readonly #place: ReadPlace;
   /** Of this reader's own end, whoever caused it. */
   readonly #ended = new AbortController();
   readonly #abort: () => void;
-  #offset: bigint;
   #state: "new" | "rpc" | "direct" | "ended" | "failed" = "new";
   #error: unknown;
   #reading = false;
   #responses: AsyncIterator<ReadResponse> | undefined;
-  #response: ReadResponse | undefined;
-  #writeHead: bigint | undefined;
-  #fragment: Fragment | undefined;
-  /** Content that came with a jump. */
-  #pending: Uint8Array | undefined;
+  /** Of a chunk that did not fit into its target. */
+  #rest: Uint8Array | undefined;
   #direct: FragmentReader | undefined;
   #leaving: Promise<void> | undefined;
 
@@ -59,34 +56,33 @@ export class Reader extends ByteStream {
     this.#client = client;
     this.#options = options;
     this.#request = request;
-    this.#offset = request.offset ?? 0n;
-    this.#endOffset = request.endOffset ?? 0n;
+    this.#place = new ReadPlace(request);
     this.#abort = () => this.#ended.abort(options.signal?.reason);
   }
 
   /** The request as it would be made now: its offset is where the reader is. */
   get request(): ReadRequest {
-    return { ...this.#request, offset: this.#offset };
+    return { ...this.#request, offset: this.#place.offset };
   }
 
   /** The broker's last answer, once there is one. */
   get response(): ReadResponse | undefined {
-    return this.#response;
+    return this.#place.response;
   }
 
   /** Of the next byte to be read; -1n until the write head is known. */
   get offset(): bigint {
-    return this.#offset;
+    return this.#place.offset;
   }
 
   /** Where the next append went when the broker last told; undefined before. */
   get writeHead(): bigint | undefined {
-    return this.#writeHead;
+    return this.#place.writeHead;
   }
 
   /** The fragment that is being read, once the broker told. */
   get fragment(): Fragment | undefined {
-    return this.#fragment;
+    return this.#place.fragment;
   }
 
   /** Whether a fragment is read from its store now. */
@@ -94,47 +90,62 @@ export class Reader extends ByteStream {
     return this.#state === "direct";
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    if (this.#reading) {
-      throw new JournalError(
-        "invalid-argument",
-        "a reader takes one read or seek at a time: another is going on",
-      );
+  read(): Promise<Uint8Array | undefined> {
+    return this.#next(undefined);
+  }
+
+  async readInto(target: Uint8Array): Promise<number> {
+    checkTarget(target);
+    const chunk = await this.#next(target);
+    if (chunk === undefined) {
+      return 0;
     }
-    this.#reading = true;
+    this.#rest = fill(target, chunk);
+    const rest = this.#rest?.length ?? 0;
+    this.#place.offset -= BigInt(rest);
+    return chunk.length - rest;
+  }
+
+  /** The next content: in `target` if it can be put there as it comes. */
+  async #next(target: Uint8Array | undefined): Promise<Uint8Array | undefined> {
+    this.#enter();
     try {
+      if (this.#rest !== undefined) {
+        const chunk = this.#rest;
+        this.#rest = undefined;
+        this.#place.offset += BigInt(chunk.length);
+        return chunk;
+      }
       while (true) {
+        let chunk: Uint8Array | undefined;
         if (this.#state === "rpc") {
-          if (this.#pending !== undefined) {
-            const chunk = this.#pending;
-            this.#pending = undefined;
-            return await this.#give(chunk);
-          }
-          const next = await this.#responses!.next();
-          if (next.done === true) {
-            await this.#streamEnded();
-            continue;
-          }
-          const chunk = this.#take(next.value);
-          if (chunk !== undefined) {
-            this.#offset += BigInt(chunk.length);
-            if (this.#endOffset !== 0n && this.#offset >= this.#endOffset) {
-              return await this.#trim(chunk);
+          chunk = this.#place.takePending();
+          if (chunk === undefined) {
+            const next = await this.#responses!.next();
+            if (next.done === true) {
+              await this.#streamEnded();
+            } else {
+              chunk = this.#take(next.value);
             }
-            return chunk;
           }
         } else if (this.#state === "direct") {
-          const chunk = await this.#direct!.read();
-          if (chunk !== undefined) {
-            return await this.#give(chunk);
+          chunk = await this.#readDirect(this.#direct!, target);
+          if (chunk === undefined) {
+            await this.#leave("ended");
           }
-          await this.#leave("ended");
         } else if (this.#state === "new") {
           this.#start();
         } else if (this.#state === "ended") {
           return undefined;
         } else {
           throw this.#error;
+        }
+        if (chunk !== undefined) {
+          const given = this.#place.give(chunk);
+          if (given === undefined || this.#place.isAtEnd) {
+            await this.#leave("ended");
+          }
+          return given;
         }
       }
     } catch (error) {
@@ -153,41 +164,42 @@ export class Reader extends ByteStream {
    * @throws JournalError "seek-requires-new-reader" for anything else (the reader stays where it is), and what `read` throws
    */
   async seek(offset: bigint, whence: Whence = "start"): Promise<bigint> {
-    const to = whence === "current" ? this.#offset + offset : offset;
-    if (this.#reading) {
-      throw new JournalError(
-        "invalid-argument",
-        "a reader takes one read or seek at a time: another is going on",
-      );
-    }
-    const direct = this.#state === "direct" ? this.#direct : undefined;
-    if (direct === undefined || to < this.#offset || to >= direct.fragment.end) {
-      throw new JournalError(
-        "seek-requires-new-reader",
-        `cannot go from offset ${this.#offset} to ${to} with this reader: only forward within a fragment that is read directly`,
-        { journal: this.#request.journal },
-      );
-    }
-    this.#reading = true;
+    const to = whence === "current" ? this.#place.offset + offset : offset;
+    this.#enter();
     try {
-      await direct.seek(to);
-      this.#offset = to;
+      await this.#seek(to);
       return to;
-    } catch (error) {
-      this.#offset = direct.offset;
-      await this.#fail(error);
-      throw this.#error;
     } finally {
       this.#reading = false;
     }
   }
 
+  async #seek(to: bigint): Promise<void> {
+    const direct = this.#state === "direct" ? this.#direct : undefined;
+    if (direct === undefined || to < this.#place.offset || to >= direct.fragment.end) {
+      throw new JournalError(
+        "seek-requires-new-reader",
+        `cannot go from offset ${this.#place.offset} to ${to} with this reader: only forward within a fragment that is read directly`,
+        { journal: this.#request.journal },
+      );
+    }
+    try {
+      await direct.seek(to);
+      this.#place.offset = to;
+    } catch (error) {
+      this.#place.offset = direct.offset;
+      await this.#fail(error);
+      throw this.#error;
+    }
+  }
+
   /** The offset of the next byte that `buffering`, which reads from this reader, has not given out. */
   adjustedOffset(buffering: Buffering): bigint {
-    return this.#offset - BigInt(buffering.buffered);
+    return this.#place.offset - BigInt(buffering.buffered);
   }
 
   async close(): Promise<void> {
+    this.#rest = undefined;
     if (this.#state !== "ended" && this.#state !== "failed") {
       this.#error = new JournalError("closed", "the reader was closed", { journal: this.#request.journal });
       await this.#leave("failed");
@@ -195,10 +207,20 @@ export class Reader extends ByteStream {
     await this.#leaving;
   }
 
+  #enter(): void {
+    if (this.#reading) {
+      throw new JournalError(
+        "invalid-argument",
+        "a reader takes one read or seek at a time: another is going on",
+      );
+    }
+    this.#reading = true;
+  }
+
   #start(): void {
     const { signal, route } = this.#options;
     signal?.throwIfAborted();
-    if (this.#endOffset !== 0n && this.#offset === this.#endOffset) {
+    if (this.#place.isEmpty) {
       this.#state = "ended";
       return;
     }
@@ -209,73 +231,23 @@ export class Reader extends ByteStream {
     this.#state = "rpc";
   }
 
-  /** Content of an answer, if it has any; throws for a jump, and for a status that is not OK. */
   #take(response: ReadResponse): Uint8Array | undefined {
-    this.#response = response;
-    const { content, status } = response;
-    const { journal } = this.#request;
     if (response.header !== undefined) {
-      this.#client.updateRoute(journal, response.header.route);
+      this.#client.updateRoute(this.#request.journal, response.header.route);
     }
-    if (content === undefined && (status === "OK" || status === "OFFSET_NOT_YET_AVAILABLE")) {
-      this.#writeHead = response.writeHead;
-      this.#fragment = response.fragment ?? this.#fragment;
-    }
-    const from = this.#offset;
-    const to = response.offset;
-    if (status !== "OK") {
-      if (from === -1n && to > from && status === "OFFSET_NOT_YET_AVAILABLE") {
-        this.#offset = to;
-      }
-      throw statusError(status, { journal });
-    }
-    if (to < from) {
-      throw new JournalError(
-        "invalid-response",
-        `the broker answered with offset ${to} of ${journal}, which is before ${from}, the next to be read`,
-        { journal },
-      );
-    }
-    if (to > from) {
-      this.#offset = to;
-      if (from !== -1n) {
-        const { onOffsetJump } = this.#options;
-        if (onOffsetJump === undefined) {
-          this.#pending = content;
-          throw new OffsetJumpError(journal, from, to);
-        }
-        onOffsetJump(from, to);
-      }
-    }
-    return content === undefined || content.length === 0 ? undefined : content;
+    return this.#place.take(response, this.#options.onOffsetJump);
   }
 
   /** The broker closed the stream: that is the end, or it left a URL to go on with. */
   async #streamEnded(): Promise<void> {
-    const { response } = this;
-    const { doNotProxy, metadataOnly, journal } = this.#request;
-    if (
-      doNotProxy !== true ||
-      metadataOnly === true ||
-      response === undefined ||
-      response.fragmentUrl === "" ||
-      (this.#endOffset !== 0n && this.#offset >= this.#endOffset)
-    ) {
+    const found = this.#place.fragmentToOpen();
+    if (found === undefined) {
       await this.#leave("ended");
       return;
     }
-    const { fragment } = response;
-    if (fragment === undefined || this.#offset < fragment.begin || this.#offset >= fragment.end) {
-      throw new JournalError(
-        "invalid-response",
-        `the broker gave a URL for offset ${this.#offset} of ${journal}, with a fragment that does not hold it`,
-        { journal },
-      );
-    }
     const direct = await openFragmentUrl(this.#client.fragments, {
-      fragment,
-      offset: this.#offset,
-      url: response.fragmentUrl,
+      ...found,
+      offset: this.#place.offset,
       signal: this.#ended.signal,
     });
     if (this.#state !== "rpc") {
@@ -287,17 +259,12 @@ export class Reader extends ByteStream {
     this.#state = "direct";
   }
 
-  async #give(chunk: Uint8Array): Promise<Uint8Array | undefined> {
-    this.#offset += BigInt(chunk.length);
-    return this.#endOffset !== 0n && this.#offset >= this.#endOffset ? this.#trim(chunk) : chunk;
-  }
-
-  /** The part of the last chunk that was asked for. Nothing comes behind it. */
-  async #trim(chunk: Uint8Array): Promise<Uint8Array | undefined> {
-    const excess = Number(this.#offset - this.#endOffset);
-    this.#offset = excess < chunk.length ? this.#endOffset : this.#offset - BigInt(chunk.length);
-    await this.#leave("ended");
-    return excess < chunk.length ? chunk.subarray(0, chunk.length - excess) : undefined;
+  async #readDirect(direct: FragmentReader, target: Uint8Array | undefined): Promise<Uint8Array | undefined> {
+    if (target === undefined) {
+      return direct.read();
+    }
+    const count = await direct.readInto(target);
+    return count === 0 ? undefined : target.subarray(0, count);
   }
 
   async #fail(error: unknown): Promise<void> {
@@ -312,7 +279,7 @@ export class Reader extends ByteStream {
   /** Ends the RPC and the fragment's transfer. Never rejects. */
   async #leave(state: "ended" | "failed"): Promise<void> {
     this.#state = state;
-    this.#pending = undefined;
+    this.#place.takePending();
     this.#leaving ??= (async () => {
       this.#options.signal?.removeEventListener("abort", this.#abort);
       this.#ended.abort(this.#error ?? new JournalError("closed", "the reader is at its end"));

@@ -1,6 +1,5 @@
 import { backoffMs, sleep } from "../backoff.js";
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
-import type { Clock, Random } from "../clock.js";
 import { isJournalError, JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
 import type { Route } from "../protocol/header.js";
@@ -9,31 +8,12 @@ import { systemClock, systemRandom } from "../system.js";
 import type { Buffering } from "./buffered-reader.js";
 import { ByteStream } from "./byte-stream.js";
 import { OffsetJumpError } from "./offset-jump.js";
+import { checkTarget } from "./read-target.js";
 import { Reader, type Whence } from "./reader.js";
+import type { RetryReaderOptions } from "./retry-reader-options.js";
 import { judge, NO_FAILURES, nextRequest, progressed, type ReadFailures } from "./retry-rules.js";
 
 const UNAVAILABLE = 14;
-
-/** A try of a read failed, and there will be another. */
-export interface ReadRetryEvent {
-  readonly type: "retry";
-  readonly journal: string;
-  /** Where the next try begins. */
-  readonly offset: bigint;
-  readonly error: unknown;
-  /** How many tries have failed before this one, since the last content. */
-  readonly attempt: number;
-  readonly delayMs: number;
-}
-
-export interface RetryReaderOptions {
-  readonly signal?: AbortSignal;
-  /** Told of every jump over offsets without content, after which reading goes on. Without it `read` throws "offset-jump" once for each. */
-  readonly onOffsetJump?: (from: bigint, to: bigint) => void;
-  readonly onRetry?: (event: ReadRetryEvent) => void;
-  readonly clock?: Clock;
-  readonly random?: Random;
-}
 
 /**
  * Reads a journal for as long as one wants, with as many Read RPCs as that takes: each begins where the last one ended, so that every byte
@@ -105,14 +85,24 @@ export class RetryReader extends ByteStream {
     return this.#reader.fragment ?? this.#fragment;
   }
 
-  async read(): Promise<Uint8Array | undefined> {
+  read(): Promise<Uint8Array | undefined> {
+    return this.#next((reader) => reader.read());
+  }
+
+  async readInto(target: Uint8Array): Promise<number> {
+    checkTarget(target);
+    return (await this.#next(async (reader) => (await reader.readInto(target)) || undefined)) ?? 0;
+  }
+
+  /** What one of the readers gives, and undefined at the end of what was asked for. */
+  async #next<T>(read: (reader: Reader) => Promise<T | undefined>): Promise<T | undefined> {
     this.#enter();
     try {
       while (true) {
         const reader = this.#reader;
         let failed: { readonly error: unknown } | undefined;
         try {
-          const chunk = await reader.read();
+          const chunk = await read(reader);
           if (chunk !== undefined) {
             this.#failures = progressed(this.#failures);
             return chunk;

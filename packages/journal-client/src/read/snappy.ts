@@ -13,25 +13,24 @@ const CHECKSUM_BYTES = 4;
 const MAX_CONTENT_BYTES = 65_536;
 /** What 64 KiB take at worst, by Snappy's own bound (32 + n + n / 6). */
 const MAX_COMPRESSED_BYTES = 32 + MAX_CONTENT_BYTES + Math.floor(MAX_CONTENT_BYTES / 6);
-/** Blocks that are decompressed at the same time, in node's thread pool: at most 512 KiB of content. */
-const AHEAD = 8;
 
 /**
  * Snappy's framing format (framing_format.txt of google/snappy). Every block of at most 64 KiB has a checksum, which is compared before the
- * block is given out. Blocks are decompressed by the package "snappy", the checksums are made by "@node-rs/crc32".
+ * block is given out. Blocks are decompressed by the package "snappy", the checksums are made by "@node-rs/crc32": in the calling thread,
+ * since a block takes about a tenth of a millisecond, and handing it to another thread and back costs more than that.
  */
 export const unsnappy: Decoder = async function* (file) {
   const snappy = await optionalPeer(CODEC, "snappy", () => import("snappy"));
   const { crc32c } = await optionalPeer(CODEC, "@node-rs/crc32", () => import("@node-rs/crc32"));
 
-  const decode = async (block: Uint8Array, compressed: boolean): Promise<Uint8Array> => {
+  const decode = (block: Uint8Array, compressed: boolean): Uint8Array => {
     const data = block.subarray(CHECKSUM_BYTES);
     let content: Uint8Array = data;
     if (compressed) {
       const length = contentLength(data);
       try {
         // Its own copy: buffers made outside of V8 are dear, and their memory is given back late.
-        content = (await snappy.uncompress(data, { asBuffer: true, copyOutputData: true })) as Uint8Array;
+        content = snappy.uncompressSync(data, { asBuffer: true, copyOutputData: true }) as Uint8Array;
       } catch (error) {
         throw corrupt(CODEC, "a block does not decompress", error);
       }
@@ -54,11 +53,10 @@ export const unsnappy: Decoder = async function* (file) {
       return next.done === true ? undefined : next.value;
     },
   });
-  const pending: Promise<Uint8Array>[] = [];
   let begun = false;
 
-  /** The next block; undefined at the end of the file. */
-  const nextBlock = async (): Promise<{ readonly content: Promise<Uint8Array> } | undefined> => {
+  /** The content of the next block; undefined at the end of the file. */
+  const nextBlock = async (): Promise<Uint8Array | undefined> => {
     while (true) {
       const header = await input.peek(4);
       if (header.length < 4) {
@@ -81,7 +79,7 @@ export const unsnappy: Decoder = async function* (file) {
         if (block === undefined) {
           throw fileTooShort(CODEC);
         }
-        return { content: decode(block, type === COMPRESSED) };
+        return decode(block, type === COMPRESSED);
       }
       if (type === STREAM_IDENTIFIER) {
         const identity = length === IDENTITY.length ? await input.peek(length) : undefined;
@@ -97,48 +95,15 @@ export const unsnappy: Decoder = async function* (file) {
   };
 
   try {
-    let failed: { readonly error: unknown } | undefined;
-    let ended = false;
-    while (true) {
-      // Never waits for the file while a block is on its way.
-      while (!ended && pending.length < AHEAD && (pending.length === 0 || hasBlock(input))) {
-        try {
-          const block = await nextBlock();
-          if (block === undefined) {
-            ended = true;
-          } else {
-            // It is awaited in its turn; until then nobody listens.
-            block.content.catch(() => {});
-            pending.push(block.content);
-          }
-        } catch (error) {
-          // What came before is whole, and is given out first.
-          failed = { error };
-          ended = true;
-        }
-      }
-      const block = pending.shift();
-      if (block === undefined) {
-        if (failed !== undefined) {
-          throw failed.error;
-        }
-        return;
-      }
-      const content = await block;
+    for (let content = await nextBlock(); content !== undefined; content = await nextBlock()) {
       if (content.length > 0) {
         yield content;
       }
     }
   } finally {
-    await Promise.allSettled(pending);
     await source.return?.();
   }
 };
-
-/** Whether as much is buffered as the longest block takes, so that taking the next one does not wait. */
-function hasBlock(input: BufferedReader): boolean {
-  return input.buffered >= 4 + CHECKSUM_BYTES + MAX_COMPRESSED_BYTES;
-}
 
 async function skip(input: BufferedReader, length: number): Promise<void> {
   let rest = length;

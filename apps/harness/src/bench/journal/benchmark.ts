@@ -2,8 +2,8 @@ import * as zlib from "node:zlib";
 import { requireServer } from "../../servers/index.js";
 import type { BenchContext, Benchmark, Report, Row } from "../benchmark.js";
 import { profileFlags } from "../topics/systems.js";
-import type { Figures } from "./call.js";
-import { complaint, rowsOf } from "./figures.js";
+import type { BareMode, Figures } from "./call.js";
+import { type BareFigures, complaint, rowsOf } from "./figures.js";
 import { fullScale, type Part, partsOf, quickScale, type Scale } from "./plan.js";
 import { type Side, Sides } from "./sides.js";
 
@@ -34,8 +34,9 @@ async function measure(context: BenchContext): Promise<Report> {
     if (context.only !== undefined && !part.name.includes(context.only)) continue;
     context.say(part.name);
     const figures: Record<Side, Figures[]> = { ours: [], go: [] };
+    const bare = (part.bare ?? []).map(({ name, mode }) => ({ name, mode, figures: [] as Figures[] }));
     try {
-      await measurePart(part, figures, { sides, scale });
+      await measurePart(part, { figures, bare }, { sides, scale });
     } catch (error) {
       signal.throwIfAborted();
       failed = true;
@@ -43,7 +44,7 @@ async function measure(context: BenchContext): Promise<Report> {
       context.say(text);
       notes.push(`failed in "${part.name}": ${text.split("\n", 1)[0]}`);
     }
-    rows.push(...rowsOf(BENCH, part, figures.ours, figures.go));
+    rows.push(...rowsOf(BENCH, part, figures.ours, figures.go, bare));
   }
   if (!("createZstdDecompress" in zlib))
     notes.push(
@@ -52,23 +53,54 @@ async function measure(context: BenchContext): Promise<Report> {
   return { rows, setup: setupOf(scale), notes, failed };
 }
 
+/** One process of a window, and where its figures go. */
+interface Turn {
+  readonly name: string;
+  readonly side: Side;
+  readonly call: Part["call"];
+  readonly into: Figures[];
+}
+
 async function measurePart(
   { call, filled, alone = false }: Part,
-  figures: Record<Side, Figures[]>,
+  {
+    figures,
+    bare,
+  }: {
+    readonly figures: Record<Side, Figures[]>;
+    readonly bare: readonly (BareFigures & { readonly mode: BareMode; readonly figures: Figures[] })[];
+  },
   { sides, scale }: { readonly sides: Sides; readonly scale: Scale },
 ): Promise<void> {
   const turns: readonly Side[] = alone ? ["ours"] : ["ours", "go"];
-  const turn = async (side: Side, where: { readonly journal: string }): Promise<void> => {
+  const each: readonly Turn[] = [
+    ...turns.map((side) => ({
+      name: side === "ours" ? "our client" : "the Go client",
+      side,
+      call,
+      into: figures[side],
+    })),
+    ...bare.map(({ name, mode, figures }) => ({
+      name,
+      side: "ours" as const,
+      call: { ...call, mode },
+      into: figures,
+    })),
+  ];
+  const turn = async (
+    { name, side, call, into }: Turn,
+    where: { readonly journal: string },
+  ): Promise<void> => {
     const told = await sides.run(side, { ...call, ...where });
     const wrong = complaint(call, told);
-    if (wrong !== undefined) throw new Error(`${side === "ours" ? "our client" : "the Go client"}: ${wrong}`);
-    figures[side].push(told);
+    if (wrong !== undefined) throw new Error(`${name}: ${wrong}`);
+    into.push(told);
   };
   const all = async (where?: { readonly journal: string }): Promise<void> => {
     for (let window = 0; window < scale.windows; window++) {
-      for (const side of turns) {
-        if (where !== undefined) await turn(side, where);
-        else await sides.withNewJournal((journal) => turn(side, { journal }));
+      for (const one of each) {
+        if (where !== undefined) await turn(one, where);
+        else await sides.withNewJournal((journal) => turn(one, { journal }));
       }
     }
   };
@@ -84,6 +116,8 @@ function setupOf({ windows, directBytes, fragmentBytes, readers }: Scale): strin
     "Before it is measured, each connects and learns the route. Ours then runs an eighth to a fifth of the load uncounted, since V8 compiles what is hot; the Go program is compiled.",
     "What is appended is text (JSON lines). Of the Appender it is written in chunks of 128 KiB, and the time ends with the commit.",
     `Direct reads: fragments of ${mib(fragmentBytes)} (${mib(directBytes)} of content), opened by the URLs that the broker tells, decompressed in the client; a window in which a byte came through the broker is an error.`,
+    "NONE is read with `readInto`, into one buffer of 1 MiB, as the Go client always reads into one (of 128 KiB); `read` gives each chunk in memory of its own, which is measured without a peer. All else of ours is by `read`.",
+    "The bare columns are no clients, but the least that the same takes on Node: appends in a bare loop of @grpc/grpc-js and of node:http2 with nothing around it; the files of NONE in a bare loop of node:fs; for SNAPPY and ZSTANDARD the decompressor that the client uses, alone, fed from memory. What they do not reach, no client on them can.",
     "CPU is that of the client's process while it was measured; its memory is the most that it ever had resident.",
     `Blocked readers: ${readers.toLocaleString("en-US")} \`retryReader\`s of one client of an empty journal; the Go program has no such mode.`,
   ];

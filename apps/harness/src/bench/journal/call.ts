@@ -7,7 +7,11 @@ export type Mode =
   | "read"
   | "fragments"
   /** Ours only: so many readers that wait at the write head, each of which then gets what is appended. */
-  | "blocked-readers";
+  | "blocked-readers"
+  | BareMode;
+
+/** No client at all: the least that the same takes on Node. */
+export type BareMode = "bare-grpc-append" | "bare-http2-append" | "bare-file" | "bare-snappy" | "bare-zstd";
 
 export interface Call {
   readonly mode: Mode;
@@ -20,6 +24,8 @@ export interface Call {
   readonly bytes?: number;
   /** Where the stores of `fragments` are rooted. */
   readonly fileRoot?: string;
+  /** Ours only: reads into one buffer, as the Go client always does, instead of getting chunks of their own. */
+  readonly into?: boolean;
 }
 
 /** Of one window, as both programs print it. */
@@ -39,13 +45,14 @@ export interface Figures {
 
 /** The arguments behind `bench`, for either program. */
 export function argumentsOf(call: Call): readonly string[] {
-  const { mode, journal, count, size, bytes, fileRoot } = call;
+  const { mode, journal, count, size, bytes, fileRoot, into } = call;
   const flags: readonly (readonly [string, string | number | undefined])[] = [
     ["-journal", journal],
     ["-count", count],
     ["-size", size],
     ["-bytes", bytes],
     ["-file-root", fileRoot],
+    ["-into", into === true ? "true" : undefined],
   ];
   return [mode, ...flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))];
 }
@@ -78,6 +85,7 @@ export function parseArguments([mode, ...flags]: readonly string[]): {
       ...(size !== undefined && { size }),
       ...(bytes !== undefined && { bytes }),
       ...(values.has("-file-root") && { fileRoot: text("-file-root") }),
+      ...(values.has("-into") && { into: true }),
     },
     endpoint: text("-endpoint"),
   };
@@ -90,6 +98,11 @@ const modes: ReadonlySet<string> = new Set<Mode>([
   "read",
   "fragments",
   "blocked-readers",
+  "bare-grpc-append",
+  "bare-http2-append",
+  "bare-file",
+  "bare-snappy",
+  "bare-zstd",
 ]);
 
 function isMode(mode: string | undefined): mode is Mode {

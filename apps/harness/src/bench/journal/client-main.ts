@@ -1,18 +1,20 @@
 #!/usr/bin/env node
-/** Our client in a process of its own, for one window: `node client-main.js MODE FLAGS...`, as `call.ts` has them; prints its figures as JSON. */
-import { type Figures, parseArguments } from "./call.js";
-import { loadJournalClient } from "./client-api.js";
-import { connect, p50Ms, prepare, warmUpOf } from "./loads.js";
+/**
+ * Our client, or Node without a client, in a process of its own, for one window: `node client-main.js MODE FLAGS...`, as `call.ts` has them;
+ * prints its figures as JSON.
+ */
+import { JournalClient } from "@x/journal-client";
+import { bareAppends } from "./bare-append.js";
+import { bareFragments } from "./bare-fragments.js";
+import { type Call, type Figures, parseArguments } from "./call.js";
+import { connect, type Load, p50Ms, prepare, warmUpOf } from "./loads.js";
 
 const { call, endpoint } = parseArguments(process.argv.slice(2));
-const { JournalClient } = await loadJournalClient();
-await using client = new JournalClient({ endpoints: endpoint });
-if (call.fileRoot !== undefined) client.installFileTransport(call.fileRoot);
-await connect(client, call.journal);
+await using load = await loadOf(call);
 const warmUp = warmUpOf(call);
-if (warmUp !== undefined) await prepare(client, warmUp)();
+if (warmUp !== undefined) await load.prepare(warmUp)();
 
-const run = prepare(client, call);
+const run = load.prepare(call);
 const before = process.cpuUsage();
 const begin = performance.now();
 const done = await run();
@@ -28,3 +30,22 @@ const figures: Figures = {
   ...(call.mode === "fragments" && { directBytes: done.directBytes ?? 0 }),
 };
 process.stdout.write(`${JSON.stringify(figures)}\n`);
+
+async function loadOf({ mode, journal, fileRoot }: Call): Promise<Load> {
+  switch (mode) {
+    case "bare-grpc-append":
+    case "bare-http2-append":
+      return bareAppends(endpoint, mode);
+    case "bare-file":
+    case "bare-snappy":
+    case "bare-zstd":
+      return await bareFragments(mode);
+  }
+  const client = new JournalClient({ endpoints: endpoint });
+  if (fileRoot !== undefined) client.installFileTransport(fileRoot);
+  await connect(client, journal);
+  return {
+    prepare: (each) => prepare(client, each),
+    [Symbol.asyncDispose]: () => client.close(),
+  };
+}

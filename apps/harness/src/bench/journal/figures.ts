@@ -5,12 +5,19 @@ import type { Part } from "./plan.js";
 
 export const GO = "Go client";
 
+/** What the windows of one of the part's `bare` told. */
+export interface BareFigures {
+  readonly name: string;
+  readonly figures: readonly Figures[];
+}
+
 /** The rows of a part, from what its windows told on each side. */
 export function rowsOf(
   bench: string,
   { name, metrics, alone = false }: Pick<Part, "name" | "metrics" | "alone">,
   ours: readonly Figures[],
   theirs: readonly Figures[],
+  bare: readonly BareFigures[] = [],
 ): Row[] {
   return metrics.flatMap((metric) => {
     const { unit, better, of, goal, ownGoal } = metric;
@@ -25,7 +32,11 @@ export function rowsOf(
     const rows =
       ownGoal === undefined && !alone ? [] : [toRow({ ...own, ...(ownGoal && { goal: ownGoal }) })];
     if (alone) return rows;
-    return [...rows, toRow({ ...own, peer: GO, theirs: theirs.map(of), ...(goal && { goal }) })];
+    return [
+      ...rows,
+      toRow({ ...own, peer: GO, theirs: theirs.map(of), ...(goal && { goal }) }),
+      ...bare.map(({ name: peer, figures }) => toRow({ ...own, peer, theirs: figures.map(of) })),
+    ];
   });
 }
 

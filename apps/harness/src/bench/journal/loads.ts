@@ -1,13 +1,16 @@
 /** The loads of our client, as `servers/gazette-peer/bench.go` has them for the Go client. */
 import { setTimeout as pause } from "node:timers/promises";
+import type { JournalClient, ReadRequest, RetryReader } from "@x/journal-client";
 import { percentile } from "../stats.js";
 import type { Call } from "./call.js";
-import type { BenchedClient, BenchedReader } from "./client-api.js";
 import { jsonLines } from "./content.js";
 
 const CHUNK_BYTES = 128 * 1024;
 /** The whole content is repeated after so much, so that no codec sees it twice in its window. */
 const CONTENT_BYTES = 16 * 1024 * 1024;
+
+/** Of the buffer that is read into: the more at a time, the fewer changes of threads. */
+const TARGET_BYTES = 1024 * 1024;
 
 /** So long readers are left alone, so that the broker has taken in all of them. */
 const SETTLE_MS = 500;
@@ -19,8 +22,14 @@ export interface Done {
   readonly directBytes?: number;
 }
 
+/** Who is measured, connected. */
+export interface Load extends AsyncDisposable {
+  /** Makes what is needed, which takes time of its own, and gives what is to be measured. */
+  prepare(call: Call): () => Promise<Done>;
+}
+
 /** Connects to the journal's broker, and leaves the route in the cache. */
-export async function connect(client: BenchedClient, journal: string): Promise<void> {
+export async function connect(client: JournalClient, journal: string): Promise<void> {
   await client.getJournal(journal);
   const reader = client.retryReader({ journal, offset: -1n, metadataOnly: true });
   try {
@@ -34,7 +43,7 @@ export async function connect(client: BenchedClient, journal: string): Promise<v
 }
 
 /** Makes the content, which takes time of its own, and gives what is to be measured. */
-export function prepare(client: BenchedClient, call: Call): () => Promise<Done> {
+export function prepare(client: JournalClient, call: Call): () => Promise<Done> {
   const { journal, count = 1, size = 1, bytes = 1 } = call;
   switch (call.mode) {
     case "append-service": {
@@ -51,14 +60,20 @@ export function prepare(client: BenchedClient, call: Call): () => Promise<Done> 
     }
     case "read":
     case "fragments":
-      return () => read(client, journal, bytes, call.mode === "fragments");
+      return () =>
+        read(client, {
+          request: { journal, offset: 0n, endOffset: BigInt(bytes), doNotProxy: call.mode === "fragments" },
+          into: call.into === true ? Buffer.allocUnsafe(TARGET_BYTES) : undefined,
+        });
     case "blocked-readers":
       return () => blockedReaders(client, journal, count);
+    default:
+      throw new Error(`${call.mode} is without a client`);
   }
 }
 
 async function appendService(
-  client: BenchedClient,
+  client: JournalClient,
   journal: string,
   content: Uint8Array,
   count: number,
@@ -80,7 +95,7 @@ async function appendService(
 }
 
 async function appendSync(
-  client: BenchedClient,
+  client: JournalClient,
   journal: string,
   content: Uint8Array,
   count: number,
@@ -95,7 +110,7 @@ async function appendSync(
 }
 
 async function appendWhole(
-  client: BenchedClient,
+  client: JournalClient,
   journal: string,
   content: Uint8Array,
   bytes: number,
@@ -113,23 +128,21 @@ async function appendWhole(
   return { ops: 1, bytes };
 }
 
-async function read(client: BenchedClient, journal: string, bytes: number, direct: boolean): Promise<Done> {
-  const reader = client.retryReader({
-    journal,
-    offset: 0n,
-    endOffset: BigInt(bytes),
-    doNotProxy: direct,
-  });
+async function read(
+  client: JournalClient,
+  { request, into }: { readonly request: ReadRequest; readonly into: Uint8Array | undefined },
+): Promise<Done> {
+  const reader = client.retryReader(request);
   let ops = 0;
   let total = 0;
   let directBytes = 0;
   try {
     for (;;) {
-      const chunk = await reader.read();
-      if (chunk === undefined) break;
+      const length = into === undefined ? (await reader.read())?.length : await reader.readInto(into);
+      if (length === undefined || length === 0) break;
       ops++;
-      total += chunk.length;
-      if (isDirect(reader)) directBytes += chunk.length;
+      total += length;
+      if (isDirect(reader)) directBytes += length;
     }
   } finally {
     await reader.close();
@@ -138,12 +151,12 @@ async function read(client: BenchedClient, journal: string, bytes: number, direc
 }
 
 /** Whether its last chunk came from where a URL said: with `doNotProxy`, a broker that tells one gives no content. */
-function isDirect({ reader: { request, response } }: BenchedReader): boolean {
+function isDirect({ reader: { request, response } }: RetryReader): boolean {
   return request.doNotProxy === true && response !== undefined && response.fragmentUrl !== "";
 }
 
 /** Readers of a journal that is empty, which brokers answer nothing; then one append, until each has it. */
-async function blockedReaders(client: BenchedClient, journal: string, count: number): Promise<Done> {
+async function blockedReaders(client: JournalClient, journal: string, count: number): Promise<Done> {
   const readers = Array.from({ length: count }, () => client.retryReader({ journal, block: true }));
   try {
     const reads = Promise.all(readers.map((reader) => reader.read()));
@@ -169,10 +182,15 @@ export function warmUpOf(call: Call): Call | undefined {
   switch (call.mode) {
     case "append-service":
     case "append-sync":
+    case "bare-grpc-append":
+    case "bare-http2-append":
       return { ...call, count: Math.ceil((call.count ?? 1) / 5) };
     case "appender":
     case "read":
     case "fragments":
+    case "bare-file":
+    case "bare-snappy":
+    case "bare-zstd":
       return { ...call, bytes: Math.ceil((call.bytes ?? 1) / 8) };
     case "blocked-readers":
       return undefined;

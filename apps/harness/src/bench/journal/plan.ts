@@ -1,7 +1,7 @@
 /** What is measured, in which order, how much of it, and the goals. */
 import type { GazetteCodec } from "../../servers/index.js";
 import type { Goal } from "../benchmark.js";
-import type { Call, Figures } from "./call.js";
+import type { BareMode, Call, Figures } from "./call.js";
 
 const MIB = 1024 * 1024;
 
@@ -60,10 +60,19 @@ export interface Part {
   readonly filled?: { readonly codec: GazetteCodec; readonly bytes: number; readonly direct: boolean };
   /** The Go client's program has no such mode. */
   readonly alone?: boolean;
-  /** Windows of each side, where they are others than the scale's. */
-  readonly windows?: number;
+  /** The least that the same takes on Node, measured beside the two. */
+  readonly bare?: readonly Bare[];
   readonly metrics: readonly Metric[];
 }
+
+/** A column of the table. */
+export interface Bare {
+  readonly name: string;
+  readonly mode: BareMode;
+}
+
+export const BARE_NODE = "bare Node";
+export const BARE_GRPC = "bare grpc-js";
 
 export const codecs: readonly GazetteCodec[] = ["NONE", "GZIP", "SNAPPY", "ZSTANDARD"];
 
@@ -83,6 +92,10 @@ export function partsOf(scale: Scale): readonly Part[] {
     {
       name: "one append at a time, 100 B",
       call: { mode: "append-sync", size: 100, count: syncAppends },
+      bare: [
+        { name: BARE_GRPC, mode: "bare-grpc-append" },
+        { name: BARE_NODE, mode: "bare-http2-append" },
+      ],
       metrics: [
         {
           name: "p50",
@@ -108,11 +121,20 @@ export function partsOf(scale: Scale): readonly Part[] {
     ...codecs.map(
       (codec): Part => ({
         name: `read fragments of ${codec} directly, ${sizeOf(directBytes)}`,
-        call: { mode: "fragments", bytes: directBytes },
+        // Nothing has to be decompressed, so what would take longest is to make a chunk of it.
+        call: { mode: "fragments", bytes: directBytes, ...(codec === "NONE" && { into: true }) },
         filled: { codec, bytes: directBytes, direct: true },
+        bare: bareFragments[codec] === undefined ? [] : [{ name: BARE_NODE, mode: bareFragments[codec] }],
         metrics: [megabytesPerSecond(0.8), cpu],
       }),
     ),
+    {
+      name: `read fragments of NONE directly, ${sizeOf(directBytes)}, each chunk in memory of its own`,
+      call: { mode: "fragments", bytes: directBytes },
+      filled: { codec: "NONE", bytes: directBytes, direct: true },
+      alone: true,
+      metrics: [megabytesPerSecond(), cpu],
+    },
     {
       name: `${readers.toLocaleString("en-US")} blocked readers`,
       call: { mode: "blocked-readers", count: readers },
@@ -141,13 +163,19 @@ function appendsPerSecond(atLeast: number): Metric {
   };
 }
 
-function megabytesPerSecond(atLeast: number): Metric {
+const bareFragments: Partial<Record<GazetteCodec, BareMode>> = {
+  NONE: "bare-file",
+  SNAPPY: "bare-snappy",
+  ZSTANDARD: "bare-zstd",
+};
+
+function megabytesPerSecond(atLeast?: number): Metric {
   return {
     name: "",
     unit: "MB/s",
     better: "higher",
     of: ({ bytes, seconds }) => bytes / seconds / 1e6,
-    goal: { text: `>= ${atLeast}x Go`, atLeast },
+    ...(atLeast !== undefined && { goal: { text: `>= ${atLeast}x Go`, atLeast } }),
   };
 }
 

@@ -64,7 +64,8 @@ export class Sides implements AsyncDisposable {
 
   /** One window of one side, in a new process. */
   async run(side: Side, call: Call): Promise<Figures> {
-    const args = [...argumentsOf(call)];
+    const { into, ...common } = call;
+    const args = [...argumentsOf(side === "go" ? common : call)];
     const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(PATIENCE_MS)]);
     const { endpoint } = this.#gazette;
     const { stdout } =

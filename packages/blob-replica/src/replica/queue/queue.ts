@@ -1,26 +1,12 @@
 import type { Clock } from "../../clock.js";
 import { BlobError } from "../../errors.js";
 import type { Ref } from "../../ref.js";
-import { Backlog, type Entry } from "./backlog.js";
+import type { Entry } from "./backlog.js";
 import type { QueueFiles } from "./files.js";
-import { FileJournal, type Journal, memoryJournal, type Recovered, type Snapshot } from "./journal.js";
+import { FileJournal, type Journal, memoryJournal, type Recovered } from "./journal.js";
 import { maxStores, type QueueRecord } from "./record.js";
-import { Room } from "./room.js";
-
-/** Of one asynchronous store. */
-export class StoreQueue {
-  readonly name: string;
-  readonly backlog: Backlog = new Backlog();
-  readonly room: Room;
-  /** Writes that were dropped, ever, and how many of them were made good by a sync. */
-  dropped = 0;
-  synced = 0;
-
-  constructor(name: string, maxQueued: number) {
-    this.name = name;
-    this.room = new Room(() => maxQueued - this.backlog.size);
-  }
-}
+import { applyRecord, recoverInto, snapshotOf } from "./replay.js";
+import { StoreQueue } from "./store-queue.js";
 
 export interface QueueOptions {
   readonly where: { readonly dir: string; readonly files: QueueFiles } | "memory";
@@ -72,14 +58,14 @@ export class ReplicaQueue {
           stores.push(new StoreQueue(name, Number.POSITIVE_INFINITY));
         }
         if (stores.length > 32) throw tooMany(stores.length);
-        queue.#recover(recovered);
+        queue.#nextSeq = recoverInto(stores, recovered);
         const kept = stores.filter(
           (store, i) => i < options.names.length || store.backlog.size > 0 || store.dropped > store.synced,
         );
         stores.splice(0, stores.length, ...kept);
         if (stores.length > maxStores) throw tooMany(stores.length);
       };
-      queue.#journal = await FileJournal.open(dir, files, recover, () => queue.#snapshot());
+      queue.#journal = await FileJournal.open(dir, files, recover, () => snapshotOf(stores, queue.#nextSeq));
     }
     return queue;
   }
@@ -216,96 +202,8 @@ export class ReplicaQueue {
   }
 
   #apply(record: QueueRecord): void {
-    switch (record.kind) {
-      case "queued":
-        this.#nextSeq = Math.max(this.#nextSeq, record.seq + 1);
-        this.stores.forEach((store, i) => {
-          if (record.stores & (1 << i))
-            store.backlog.add(record.seq, record.ref, record.bytes, record.wallMs);
-          if (record.dropped & (1 << i)) store.dropped++;
-        });
-        return;
-      case "forgotten":
-        for (const { backlog } of this.stores) {
-          const entry = backlog.find(record.ref);
-          if (entry) backlog.remove(entry);
-        }
-        return;
-      case "synced": {
-        const store = this.stores[record.store];
-        if (store) store.synced = Math.max(store.synced, Math.min(record.count, store.dropped));
-        return;
-      }
-      default:
-    }
-  }
-
-  #recover({ header, records, damaged }: Recovered): void {
-    this.#nextSeq = header.nextSeq;
-    // The file numbers the stores in its own order.
-    const numbers = header.table.map((row) => {
-      const number = this.stores.findIndex(({ name }) => name === row.name);
-      this.stores[number]!.dropped = row.dropped;
-      this.stores[number]!.synced = row.synced;
-      return number;
-    });
-    const mask = (bits: number) =>
-      numbers.reduce((sum, number, i) => (bits & (1 << i) ? sum | (1 << number) : sum), 0);
-    const bySeq = this.stores.map(() => new Map<number, Entry>());
-    for (const record of records) {
-      if (record.kind === "queued") {
-        this.#apply({ ...record, stores: mask(record.stores), dropped: mask(record.dropped) });
-        this.stores.forEach(({ backlog }, i) => {
-          const entry = backlog.find(record.ref);
-          if (entry?.seq === record.seq) bySeq[i]!.set(record.seq, entry);
-        });
-        continue;
-      }
-      if (record.kind === "forgotten") {
-        this.#apply(record);
-        continue;
-      }
-      const number = numbers[record.store];
-      if (number === undefined) continue;
-      if (record.kind === "synced") {
-        this.#apply({ ...record, store: number });
-        continue;
-      }
-      const { backlog } = this.stores[number]!;
-      const count = record.kind === "done" ? record.count : 1;
-      for (let seq = record.seq; seq < record.seq + count; seq++) {
-        const entry = bySeq[number]!.get(seq);
-        if (entry === undefined) continue;
-        bySeq[number]!.delete(seq);
-        if (backlog.remove(entry) && record.kind === "lost") this.stores[number]!.dropped++;
-      }
-    }
-    // Nobody knows which writes those were.
-    for (const store of this.stores) store.dropped += damaged;
-  }
-
-  #snapshot(): Snapshot {
-    const bits = new Map<number, { entry: Entry; stores: number }>();
-    this.stores.forEach(({ backlog }, i) => {
-      for (const entry of backlog.entries()) {
-        const known = bits.get(entry.seq);
-        if (known) known.stores |= 1 << i;
-        else bits.set(entry.seq, { entry, stores: 1 << i });
-      }
-    });
-    const records = [...bits.values()]
-      .sort((a, b) => a.entry.seq - b.entry.seq)
-      .map(({ entry: { seq, ref, bytes, wallMs }, stores }) => ({
-        kind: "queued" as const,
-        seq,
-        ref,
-        bytes,
-        wallMs,
-        stores,
-        dropped: 0,
-      }));
-    const table = this.stores.map(({ name, dropped, synced }) => ({ name, dropped, synced }));
-    return { header: { nextSeq: this.#nextSeq, table }, records };
+    if (record.kind === "queued") this.#nextSeq = Math.max(this.#nextSeq, record.seq + 1);
+    applyRecord(this.stores, record);
   }
 }
 

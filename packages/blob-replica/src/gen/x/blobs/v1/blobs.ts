@@ -103,10 +103,31 @@ export interface DeleteResponse {
 export interface ListRequest {
   /** Empty for the beginning. */
   after: Buffer;
+  /** Not 0: the listing ends after so many refs. */
+  limit: number;
 }
 
 export interface ListResponse {
   refs: Buffer;
+}
+
+export interface PrefixDigestsRequest {
+  /** 0 to 64 lower-case hex digits each. */
+  prefixes: string[];
+}
+
+export interface PrefixDigestsResponse {
+  digests: PrefixDigestsResponse_Digest[];
+}
+
+export interface PrefixDigestsResponse_Digest {
+  /** Of the refs that begin with the prefix. */
+  count: bigint;
+  /**
+   * 32 bytes. Of up to 256 refs: the SHA-256 of a byte 0 and the refs in their order. Of more: that of a byte 1 and, for each of the 16 prefixes that
+   * are a digit longer, count (8 bytes, big endian) and digest.
+   */
+  digest: Buffer;
 }
 
 function createBaseFailure(): Failure {
@@ -1200,13 +1221,16 @@ export const DeleteResponse: MessageFns<DeleteResponse> = {
 };
 
 function createBaseListRequest(): ListRequest {
-  return { after: Buffer.alloc(0) };
+  return { after: Buffer.alloc(0), limit: 0 };
 }
 
 export const ListRequest: MessageFns<ListRequest> = {
   encode(message: ListRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.after.length !== 0) {
       writer.uint32(10).bytes(message.after);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(16).uint32(message.limit);
     }
     return writer;
   },
@@ -1232,6 +1256,14 @@ export const ListRequest: MessageFns<ListRequest> = {
             message.after = Buffer.from(reader.bytes());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1245,13 +1277,19 @@ export const ListRequest: MessageFns<ListRequest> = {
   },
 
   fromJSON(object: any): ListRequest {
-    return { after: isSet(object.after) ? Buffer.from(bytesFromBase64(object.after)) : Buffer.alloc(0) };
+    return {
+      after: isSet(object.after) ? Buffer.from(bytesFromBase64(object.after)) : Buffer.alloc(0),
+      limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+    };
   },
 
   toJSON(message: ListRequest): unknown {
     const obj: any = {};
     if (message.after.length !== 0) {
       obj.after = base64FromBytes(message.after);
+    }
+    if (message.limit !== 0) {
+      obj.limit = Math.round(message.limit);
     }
     return obj;
   },
@@ -1262,6 +1300,7 @@ export const ListRequest: MessageFns<ListRequest> = {
   fromPartial<I extends Exact<DeepPartial<ListRequest>, I>>(object: I): ListRequest {
     const message = createBaseListRequest();
     message.after = object.after ?? Buffer.alloc(0);
+    message.limit = object.limit ?? 0;
     return message;
   },
 };
@@ -1333,6 +1372,234 @@ export const ListResponse: MessageFns<ListResponse> = {
   },
 };
 
+function createBasePrefixDigestsRequest(): PrefixDigestsRequest {
+  return { prefixes: [] };
+}
+
+export const PrefixDigestsRequest: MessageFns<PrefixDigestsRequest> = {
+  encode(message: PrefixDigestsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.prefixes) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefixDigestsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefixDigestsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.prefixes.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PrefixDigestsRequest {
+    return {
+      prefixes: globalThis.Array.isArray(object?.prefixes) ? object.prefixes.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: PrefixDigestsRequest): unknown {
+    const obj: any = {};
+    if (message.prefixes?.length) {
+      obj.prefixes = message.prefixes;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PrefixDigestsRequest>, I>>(base?: I): PrefixDigestsRequest {
+    return PrefixDigestsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefixDigestsRequest>, I>>(object: I): PrefixDigestsRequest {
+    const message = createBasePrefixDigestsRequest();
+    message.prefixes = object.prefixes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePrefixDigestsResponse(): PrefixDigestsResponse {
+  return { digests: [] };
+}
+
+export const PrefixDigestsResponse: MessageFns<PrefixDigestsResponse> = {
+  encode(message: PrefixDigestsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.digests) {
+      PrefixDigestsResponse_Digest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefixDigestsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefixDigestsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digests.push(PrefixDigestsResponse_Digest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PrefixDigestsResponse {
+    return {
+      digests: globalThis.Array.isArray(object?.digests)
+        ? object.digests.map((e: any) => PrefixDigestsResponse_Digest.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PrefixDigestsResponse): unknown {
+    const obj: any = {};
+    if (message.digests?.length) {
+      obj.digests = message.digests.map((e) => PrefixDigestsResponse_Digest.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PrefixDigestsResponse>, I>>(base?: I): PrefixDigestsResponse {
+    return PrefixDigestsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefixDigestsResponse>, I>>(object: I): PrefixDigestsResponse {
+    const message = createBasePrefixDigestsResponse();
+    message.digests = object.digests?.map((e) => PrefixDigestsResponse_Digest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePrefixDigestsResponse_Digest(): PrefixDigestsResponse_Digest {
+  return { count: 0n, digest: Buffer.alloc(0) };
+}
+
+export const PrefixDigestsResponse_Digest: MessageFns<PrefixDigestsResponse_Digest> = {
+  encode(message: PrefixDigestsResponse_Digest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0n) {
+      if (BigInt.asUintN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.count);
+    }
+    if (message.digest.length !== 0) {
+      writer.uint32(18).bytes(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefixDigestsResponse_Digest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefixDigestsResponse_Digest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PrefixDigestsResponse_Digest {
+    return {
+      count: isSet(object.count) ? BigInt(object.count) : 0n,
+      digest: isSet(object.digest) ? Buffer.from(bytesFromBase64(object.digest)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: PrefixDigestsResponse_Digest): unknown {
+    const obj: any = {};
+    if (message.count !== 0n) {
+      obj.count = message.count.toString();
+    }
+    if (message.digest.length !== 0) {
+      obj.digest = base64FromBytes(message.digest);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PrefixDigestsResponse_Digest>, I>>(base?: I): PrefixDigestsResponse_Digest {
+    return PrefixDigestsResponse_Digest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefixDigestsResponse_Digest>, I>>(object: I): PrefixDigestsResponse_Digest {
+    const message = createBasePrefixDigestsResponse_Digest();
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    message.digest = object.digest ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 export type BlobServiceService = typeof BlobServiceService;
 export const BlobServiceService = {
   /** The content in pieces; none is empty, and the empty blob has none. */
@@ -1393,6 +1660,20 @@ export const BlobServiceService = {
     responseSerialize: (value: ListResponse): Buffer => Buffer.from(ListResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListResponse => ListResponse.decode(value),
   },
+  /**
+   * One for each prefix, in their order, so that who compares stores lists what differs only. A message without any is a sign of life: the server
+   * may have a long listing to read.
+   */
+  prefixDigests: {
+    path: "/x.blobs.v1.BlobService/PrefixDigests" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: PrefixDigestsRequest): Buffer => Buffer.from(PrefixDigestsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PrefixDigestsRequest => PrefixDigestsRequest.decode(value),
+    responseSerialize: (value: PrefixDigestsResponse): Buffer =>
+      Buffer.from(PrefixDigestsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PrefixDigestsResponse => PrefixDigestsResponse.decode(value),
+  },
 } as const;
 
 export interface BlobServiceServer extends UntypedServiceImplementation {
@@ -1406,6 +1687,11 @@ export interface BlobServiceServer extends UntypedServiceImplementation {
   delete: handleUnaryCall<DeleteRequest, DeleteResponse>;
   /** Refs in their order, strictly after `after`, one behind the other. */
   list: handleServerStreamingCall<ListRequest, ListResponse>;
+  /**
+   * One for each prefix, in their order, so that who compares stores lists what differs only. A message without any is a sign of life: the server
+   * may have a long listing to read.
+   */
+  prefixDigests: handleServerStreamingCall<PrefixDigestsRequest, PrefixDigestsResponse>;
 }
 
 export interface BlobServiceClient extends Client {
@@ -1453,6 +1739,19 @@ export interface BlobServiceClient extends Client {
   /** Refs in their order, strictly after `after`, one behind the other. */
   list(request: ListRequest, options?: Partial<CallOptions>): ClientReadableStream<ListResponse>;
   list(request: ListRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<ListResponse>;
+  /**
+   * One for each prefix, in their order, so that who compares stores lists what differs only. A message without any is a sign of life: the server
+   * may have a long listing to read.
+   */
+  prefixDigests(
+    request: PrefixDigestsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<PrefixDigestsResponse>;
+  prefixDigests(
+    request: PrefixDigestsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<PrefixDigestsResponse>;
 }
 
 export const BlobServiceClient = makeGenericClientConstructor(

@@ -1,0 +1,104 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  askBsPeer,
+  type BsPeerFigures,
+  bsPeerBuild,
+  buildGoServer,
+  runProgram,
+  startVersitygw,
+  type VersitygwServer,
+  versitygwBuild,
+} from "../../servers/index.js";
+import { type Call, type Figures, opsOf, type Places, parseFigures } from "./call.js";
+import type { OtherSide } from "./plan.js";
+
+/** Built, also for those who run from the sources: Node cannot run those. */
+const program = fileURLToPath(new URL("../../../dist/bench/blobs/client-main.js", import.meta.url));
+/** What is slower than this hangs. */
+const PATIENCE_MS = 120_000;
+const BUCKET = "bench";
+
+export interface SidesOptions {
+  /** Of the Node that runs our own program. */
+  readonly nodeArgs: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+/** A folder on disk and an S3 server, and programs that run there for one window. */
+export class Sides implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #s3: VersitygwServer;
+  readonly #nodeArgs: readonly string[];
+  readonly #signal: AbortSignal;
+  #count = 0;
+
+  private constructor(folder: string, s3: VersitygwServer, { nodeArgs, signal }: SidesOptions) {
+    this.#folder = folder;
+    this.#s3 = s3;
+    this.#nodeArgs = nodeArgs;
+    this.#signal = signal;
+  }
+
+  static async start(options: SidesOptions): Promise<Sides> {
+    const { signal } = options;
+    // One after the other: each takes the whole machine.
+    await buildGoServer(versitygwBuild, { signal });
+    await buildGoServer(bsPeerBuild, { signal });
+    const folder = await mkdtemp(join(tmpdir(), "x-bench-blobs-"));
+    try {
+      const s3 = await startVersitygw({ signal });
+      await s3.createBucket(BUCKET, { signal });
+      return new Sides(folder, s3, options);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** One window of one side, in a new process. @throws Error also when it moved something else than it should */
+  async run(side: OtherSide): Promise<Figures> {
+    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(PATIENCE_MS)]);
+    return "bs" in side ? await this.#runBs(side, signal) : await this.#runOurs(side, signal);
+  }
+
+  async #runOurs(call: Call, signal: AbortSignal): Promise<Figures> {
+    const { endpoint, region, accessKey, secretKey } = this.#s3;
+    const places: Places = {
+      folder: await this.#newFolder(),
+      s3: { endpoint, region, accessKey, secretKey, bucket: BUCKET },
+    };
+    const { stdout } = await runProgram(process.execPath, {
+      args: [...this.#nodeArgs, program, JSON.stringify(call), JSON.stringify(places)],
+      signal,
+    });
+    const figures = parseFigures(stdout.toString("utf8"));
+    if (figures.ops !== opsOf(call)) throw new Error(`${figures.ops} of ${opsOf(call)} blobs were moved`);
+    return figures;
+  }
+
+  async #runBs({ bs, inFolder = false }: Exclude<OtherSide, Call>, signal: AbortSignal): Promise<Figures> {
+    const where = inFolder ? ["-dir", await this.#newFolder()] : [];
+    const [figures] = await askBsPeer<BsPeerFigures>(["bench", ...bs, ...where], { signal });
+    if (figures === undefined) throw new Error("bs-peer printed no figures");
+    return figures;
+  }
+
+  /** What the windows until now left on disk. Between parts: the journal of a file system is busy for a while with what is removed. */
+  async clean(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#s3.stop();
+    await this.clean();
+  }
+
+  async #newFolder(): Promise<string> {
+    const folder = join(this.#folder, String(++this.#count));
+    await mkdir(folder, { recursive: true });
+    return folder;
+  }
+}
