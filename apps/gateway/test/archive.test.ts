@@ -1,6 +1,7 @@
 import { access, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { directoryStore } from "@x/blob-replica";
 import type { TopicClient } from "@x/topic-gateway";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -94,7 +95,20 @@ describe("the archive of a gateway process", { timeout: 90_000 }, () => {
       lastStartMs = Date.now();
       await gateway.process.restart();
     }
-    const blobs = await settledBlobs(40);
+    // Nothing names this one. It stands for what a killed process has left.
+    for (const folder of folders()) await directoryStore(folder).put(Buffer.from("garbage"));
+    const segments = async (): Promise<readonly { readonly state: string; readonly messages: number }[]> =>
+      JSON.parse((await http.get(`/v1/topics/${topic}`)).text).segments;
+    const isOpen = ({ state }: { readonly state: string }): boolean => state === "open";
+    await expect
+      .poll(async () => (await segments()).filter(({ state }) => state !== "archived").every(isOpen), soon)
+      .toBe(true);
+    const archived = (await segments()).filter((segment) => !isOpen(segment));
+    expect(archived.length).toBeGreaterThan(10);
+    // A manifest each, and a chunk if there is a message.
+    const wanted = archived.reduce((sum, { messages }) => sum + (messages > 0 ? 2 : 1), 0);
+    for (const folder of folders())
+      await expect.poll(async () => (await blobsIn(folder)).length, soon).toBe(wanted);
     const { archive } = await statusOf(http);
     expect(archive).toEqual({
       kind: "blob",
@@ -111,19 +125,8 @@ describe("the archive of a gateway process", { timeout: 90_000 }, () => {
     expect((await http.get("/metrics")).text).toContain(
       `topic_archive_store_healthy{store="${folders()[0]}"} 1`,
     );
-    // What the killed ones left unnamed is gone; each segment here has one chunk and one manifest.
-    expect(blobs.length % 2).toBe(0);
 
     // Everything but what this process has opened is archived: the logs of the processes before may go, and one of the folders with them.
-    const states = async (): Promise<string[]> => {
-      const { segments = [] } = JSON.parse((await http.get(`/v1/topics/${topic}`)).text) as {
-        readonly segments?: readonly { readonly state: string }[];
-      };
-      return segments.map(({ state }) => state);
-    };
-    await expect
-      .poll(async () => (await states()).filter((state) => state !== "archived"), soon)
-      .toEqual(["open"]);
     const logs = join(data, "segments", "logs", topic);
     await gateway.process.kill("SIGKILL");
     let removed = 0;
@@ -137,6 +140,13 @@ describe("the archive of a gateway process", { timeout: 90_000 }, () => {
     await gateway.process.restart();
     const at = await http.subscribe(topic, "s");
     expectAll(await http.readUntil(at, "me", sent.keys()), sent);
+    // And it is filled again, with what nobody reads as well.
+    await expect
+      .poll(async () => {
+        const [one = [], two = []] = await Promise.all(folders().map(blobsIn));
+        return one.length >= wanted && one.join() === two.join();
+      }, soon)
+      .toBe(true);
   });
 
   it("is not read as files when it has blobs, and reads files that were there before", async () => {
@@ -205,6 +215,44 @@ describe("the archive of a gateway process", { timeout: 90_000 }, () => {
     expect(stderr).toMatch(
       /^error: can't keep archived segments in \/dev\/null\/x; --archive-dir takes another folder \([^\n]+\)\n$/,
     );
+  });
+});
+
+describe("a folder of the archive", { timeout: 30_000 }, () => {
+  const anywhere = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+  let data: string;
+  beforeEach(async () => {
+    data = await mkdtemp(join(tmpdir(), "x-gateway-archive-"));
+  });
+  afterEach(() => rm(data, { recursive: true, force: true }));
+
+  it("is refused when its cluster has lost its records: all of it would be garbage", async () => {
+    {
+      await using gateway = await startGatewayProcess({ data });
+      await new Http(gateway.url).createTopic("t", 16);
+    }
+    await rm(join(data, "coord"), { recursive: true });
+    const { code, stderr } = await run(["serve", ...anywhere, "--data", data]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^error: \S+\/archive\/1 has the archive of the cluster \S+, and this is \S+: what has no record here would be deleted from it; [^\n]+\n$/,
+    );
+  });
+
+  it("is refused when somebody else has blobs in it, and they stay", async () => {
+    const other = join(data, "other");
+    const { ref } = await directoryStore(other).put(Buffer.from("somebody's"));
+    const { code, stderr } = await run([
+      "serve",
+      ...anywhere,
+      "--data",
+      join(data, "d"),
+      "--archive-dir",
+      other,
+    ]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: \S+\/other has blobs of somebody else: [^\n]+\n$/);
+    expect(await blobsIn(other)).toEqual([ref]);
   });
 });
 
@@ -343,5 +391,15 @@ describe.skipIf(!requireServer("versitygw"))("the archive with a bucket", { time
     await complete();
     await expect.poll(async () => (await bucket())?.backlog, soon).toBe(0);
     expect(await access(join(data, "archive", "queue", "1", "queue"))).toBeUndefined();
+
+    // One that takes connections and answers nothing does not keep the process from stopping.
+    await s3.kill("SIGSTOP");
+    await publish(http, "t", 1_050, 200);
+    await expect.poll(async () => (await bucket())?.backlog, soon).toBeGreaterThan(0);
+    const started = performance.now();
+    await gateway.process.kill("SIGTERM");
+    expect(await gateway.process.exited).toEqual({ code: 0, signal: undefined });
+    expect(performance.now() - started).toBeLessThan(5_000);
+    await s3.kill("SIGCONT");
   });
 });

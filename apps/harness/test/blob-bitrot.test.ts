@@ -99,7 +99,10 @@ it(`gives no wrong byte in ${reads} reads when ${share * 100} % of a store's fil
   const random = new SeededRandom(seed);
   const contents = new Map<Ref, Uint8Array>();
   for (let number = 0; contents.size < blobs; number++) {
-    const blob = testBlob(number, number % 100 === 1 ? 300_000 + number : 16 + ((number * 7919) % 5_000));
+    const blob = testBlob(
+      number,
+      number % 100 === 1 ? 300_000 + (number % 1000) : 16 + ((number * 7919) % 5_000),
+    );
     contents.set(refOf(blob), blob);
   }
   const refs = [...contents.keys()];

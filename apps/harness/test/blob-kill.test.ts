@@ -88,12 +88,13 @@ it(`keeps every acknowledged put, and serves none torn, when writers are killed 
 }, async () => {
   let struck = 0;
   let kills = 0;
+  let failed = false;
   const keepKilling = async (lane: number): Promise<readonly Site[]> => {
     const sites = Array.from({ length: sitesPerProcess }, (_, i) => ({
       folder: join(root, `${lane}-${i}`),
       acknowledged: new Set<Ref>(),
     }));
-    while (struck < points) {
+    while (struck < points && !failed) {
       const kill = kills++;
       const random = new SeededRandom(`${seed}/${kill}`);
       const { opened, acknowledged } = await runUntilKilled(sites, kill * 1000, random);
@@ -107,7 +108,14 @@ it(`keeps every acknowledged put, and serves none torn, when writers are killed 
     }
     return sites;
   };
-  const lanes = await Promise.all(Array.from({ length: processes }, (_, lane) => keepKilling(lane)));
+  const killing = Array.from({ length: processes }, (_, lane) =>
+    keepKilling(lane).catch((error: unknown) => {
+      failed = true;
+      throw error;
+    }),
+  );
+  await Promise.allSettled(killing);
+  const lanes = await Promise.all(killing);
 
   let total = 0;
   let missing = 0;

@@ -58,6 +58,9 @@ describe.skipIf(!requireServer("etcd"))(
         "127.0.0.1:0",
         "--http",
         "127.0.0.1:0",
+        // The victim and the reader of the history are no gateways: they have files, and no blobs.
+        "--archive",
+        "local",
       ];
       const limits = ["--lease-ttl-ms", String(LEASE_TTL_MS), "--segment-max-bytes", String(2 * 1024 * 1024)];
       return await buffer(gateway, [...args, ...limits]);

@@ -25,7 +25,8 @@ describe("a window of the journal benchmark", () => {
     const calls: readonly Call[] = partsOf(fullScale).map(({ call }) => ({ ...call, journal: "a/b" }));
     for (const call of [
       ...calls,
-      { mode: "fragments", journal: "a/b", bytes: 7, fileRoot: "/x y" } as const,
+      { mode: "fragments", journal: "a/b", bytes: 7, fileRoot: "/x y", into: true } as const,
+      { mode: "bare-snappy", journal: "a/b", bytes: 7, fileRoot: "/x" } as const,
     ]) {
       const args = [...argumentsOf(call), "-endpoint", "http://127.0.0.1:1"];
       expect(parseArguments(args)).toEqual({ call, endpoint: "http://127.0.0.1:1" });
@@ -100,6 +101,22 @@ describe("the rows of the journal benchmark", () => {
     expect(rows).toMatchObject([
       { metric: "part: memory", peer: null, ours: 100, goal: "<= 150 MB", met: true },
       { metric: "part: memory", peer: "Go client", theirs: 20, ratio: 5, goal: null },
+    ]);
+  });
+
+  it("show beside each figure the least that the same takes on Node, which is no goal", () => {
+    const bare = [{ name: "bare Node", figures: [{ ...figures, seconds: 0.5 }] }];
+    const rows = rowsOf("b", { name: "part", metrics: [speed, memory] }, [figures], [figures], bare);
+    expect(rows.filter(({ peer }) => peer === "bare Node")).toMatchObject([
+      { metric: "part", ours: 5, theirs: 20, ratio: 0.25, goal: null, met: null },
+      { metric: "part: memory", ours: 100, theirs: 100, goal: null },
+    ]);
+    const bareParts = partsOf(fullScale).filter((part) => (part.bare ?? []).length > 0);
+    expect(bareParts.map(({ name }) => name)).toEqual([
+      "one append at a time, 100 B",
+      "read fragments of NONE directly, 256 MiB",
+      "read fragments of SNAPPY directly, 256 MiB",
+      "read fragments of ZSTANDARD directly, 256 MiB",
     ]);
   });
 

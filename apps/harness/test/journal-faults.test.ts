@@ -274,6 +274,9 @@ describe.skipIf(isMissing("toxiproxy", "versitygw"))(
           told.push(isJournalError(error) ? error.code : String(error));
           recorder.told(journal, name, error === undefined ? "committed" : "failed");
           if (error !== undefined) expect(error).toMatchObject({ code: "transport", grpcCode: UNAVAILABLE });
+          if (isJournalError(error) && error.nothingSent) {
+            expect((await readByGo(gazette, journal)).includes(line)).toBe(false);
+          }
           // Whoever doubts looks: at the write head, or at the registers.
           const now = await append(direct, { journal }, {});
           head = now.commit?.end ?? head;

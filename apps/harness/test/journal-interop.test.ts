@@ -175,6 +175,18 @@ describe.skipIf(isMissing())(
         expect(middle.direct).toBeGreaterThan(0);
         expect(middle.retries).toEqual([]);
 
+        // The same into one buffer, the tail through the broker.
+        const into = client.retryReader({ ...request, endOffset: BigInt(whole.length) });
+        const target = Buffer.alloc(70_000);
+        const got: Buffer[] = [];
+        for (;;) {
+          const count = await into.readInto(target);
+          if (count === 0) break;
+          got.push(Buffer.from(target.subarray(0, count)));
+        }
+        await into.close();
+        expect(difference(Buffer.concat(got), whole)).toBeUndefined();
+
         // Without the transport the URLs are refused, and the broker has to do it.
         remove();
         const proxied = await readToHead(client, request);

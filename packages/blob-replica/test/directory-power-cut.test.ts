@@ -92,6 +92,40 @@ describe("directoryStore after a power cut", () => {
     }
   });
 
+  it("counts on no folder whose name another put could not sync, or has not synced yet", async () => {
+    const byTop = new Map<string, Uint8Array>();
+    let pair: readonly [Uint8Array, Uint8Array] | undefined;
+    for (let n = 0; pair === undefined; n++) {
+      const blob = testBlob(n, 100);
+      const other = byTop.get(refOf(blob).slice(0, 2));
+      if (other) pair = [other, blob];
+      byTop.set(refOf(blob).slice(0, 2), blob);
+    }
+    const [first, second] = pair;
+    for (const together of [false, true]) {
+      const files = new PowerCutFiles();
+      const store = open(files);
+      await store.put(testBlob(9999, 10));
+      let left = 1;
+      files.onCall = (call) => {
+        if (call !== "syncDir /disk/store/blobs" || left-- <= 0) return;
+        throw Object.assign(new Error("the disk has a problem"), { code: "EIO" });
+      };
+      const failing = expect(store.put(first)).rejects.toMatchObject({ code: "unavailable" });
+      if (!together) await failing;
+      // Together they may share the sync that fails.
+      const had = await store.put(second).then(
+        () => true,
+        () => false,
+      );
+      await failing;
+      if (!together) expect(had).toBe(true);
+      for (let seed = 0; had && seed < 20; seed++) {
+        assertSameBytes(await open(files.afterPowerCut(seeded(seed))).get(refOf(second)), second);
+      }
+    }
+  });
+
   it("syncs a folder once for all who wait for it", async () => {
     const files = new PowerCutFiles();
     const store = open(files);

@@ -155,7 +155,10 @@ describe("verifying", () => {
     expect([verifying(inner).verified, verifying(bare(inner)).verified]).toEqual([true, true]);
     expect(lruCache(inner, { maxBytes: 0 }).verified).toBeUndefined(); // it keeps what was put
     const untold = { callEnded: () => {} };
-    expect([metered(inner, untold).verified, metered(bare(inner), untold).verified]).toEqual([true, undefined]);
+    expect([metered(inner, untold).verified, metered(bare(inner), untold).verified]).toEqual([
+      true,
+      undefined,
+    ]);
   });
 
   it("never believes a store that lies", async () => {

@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BlobError, type BlobStore, memoryStore, type Ref, type Resume, refOf, sync } from "../src/index.js";
+import {
+  BlobError,
+  type BlobStore,
+  memoryStore,
+  type PutManyResult,
+  type Ref,
+  type Resume,
+  refOf,
+  sync,
+} from "../src/index.js";
 import { collect } from "../src/testing/fixture.js";
 
 const blob = (n: number, size = 0): Uint8Array => {
@@ -173,6 +182,31 @@ describe("sync, in batches", () => {
     expect(await sync(from, watched, { onProgress })).toMatchObject({ complete: true, copied: 1 });
     expect(comparedThen).toBeGreaterThan(0);
     expect(comparedThen).toBeLessThan(20_000);
+  });
+
+  it("counts what was stored as something else, or with nothing said, as failed", async () => {
+    const blobs = [blob(1), blob(2), blob(3)];
+    const refs = blobs.map(refOf);
+    const kept = memoryStore();
+    const lying: BlobStore = {
+      get: (ref) => kept.get(ref),
+      put: (bytes) => kept.put(bytes),
+      listRefs: (after) => kept.listRefs(after),
+      putMany: async (written) =>
+        written.map((each) => {
+          if (refOf(each) === refs[0]) return { ref: refs[1] as Ref, added: true };
+          return { ref: refOf(each), added: refOf(each) === refs[1] ? false : undefined } as PutManyResult; // no result at all
+        }),
+    };
+    const report = await sync(await storeOf(blobs), lying);
+    expect(report).toMatchObject({ complete: false, copied: 1 });
+    expect(new Map(report.failed.map(({ ref, error }) => [ref, error]))).toMatchObject(
+      new Map([
+        [refs[0], { code: "corrupt", store: "to" }],
+        [refs[2], { code: "unavailable", store: "to" }],
+      ]),
+    );
+    expect(report.failed.map(({ ref }) => ref).sort()).toEqual([refs[0], refs[2]].sort());
   });
 
   it.each([{ batchBytes: 0 }, { batchBytes: 1.5 }, { concurrency: 0 }])("refuses %j", async (options) => {

@@ -14,7 +14,7 @@ export class Delivery<T extends object> {
   /** From this many waiting chunks on the reader is behind. */
   mostWaiting: number = Number.POSITIVE_INFINITY;
   readonly #chunks: Queue<T> = new Queue<T>();
-  #readers: Reader<T>[] = [];
+  readonly #readers: Queue<Reader<T>> = new Queue<Reader<T>>();
   readonly #onPace: (behind: boolean) => void;
   #behind = false;
   #ended = false;
@@ -79,7 +79,7 @@ export class Delivery<T extends object> {
 
   #endReaders(): void {
     if (!this.#ended) return;
-    for (const reader of this.#readers.splice(0)) {
+    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) {
       const failure = this.#failure;
       this.#drained = true;
       this.#failure = undefined;

@@ -1,8 +1,7 @@
-import { describe } from "./describe.js";
 import type { Verdict } from "./errors.js";
 import { RequestContext } from "./request-context.js";
-import { checkStep, closeIterator, Misbehaviour, openIterator } from "./returned.js";
-import type { Chunk, PointValue, RpcContext } from "./rpc.js";
+import { checkPointValue, checkStep, closeIterator, Misbehaviour, openIterator } from "./returned.js";
+import type { Chunk, RpcContext } from "./rpc.js";
 import type { SchedulerAction, SchedulerEvent } from "./scheduler/contract.js";
 
 /** What a request tells of itself. */
@@ -43,8 +42,6 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
   #offset: number | undefined;
   #iterator: AsyncIterator<unknown> | undefined;
   #proceed: (() => void) | undefined;
-  /** The offsets as a set, with `perPoint` only. */
-  #own: ReadonlySet<unknown> | undefined;
 
   constructor(
     owner: Owner,
@@ -161,29 +158,11 @@ export class RunningRequest<V, Owner extends RequestOwner<V> = RequestOwner<V>> 
   #report(result: unknown): void {
     const { owner, id } = this;
     if (owner.perPoint) {
-      const { offset, value } = this.#checkPointValue(result);
+      const { offset, value } = checkPointValue(result);
       this.#offset = offset;
       this.#result = value;
     } else this.#result = result;
     owner.report({ type: "result", nowMs: owner.nowMs(), request: id, offset: this.#offset });
-  }
-
-  #checkPointValue(result: unknown): PointValue<unknown> {
-    if (typeof result !== "object" || result === null || !("offset" in result && "value" in result)) {
-      throw new Misbehaviour(
-        `With perPoint an rpc yields { offset, value }, and this one gave ${describe(result)}.`,
-        "retryable",
-      );
-    }
-    const { offset, value } = result;
-    this.#own ??= new Set<unknown>(this.offsets);
-    if (typeof offset !== "number" || !this.#own.has(offset)) {
-      throw new Misbehaviour(
-        `With perPoint an rpc yields the offsets of its request, and this one gave the offset ${describe(offset)}.`,
-        "retryable",
-      );
-    }
-    return { offset, value };
   }
 
   #fail(caught: unknown): void {

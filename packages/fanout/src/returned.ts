@@ -1,5 +1,6 @@
 import { describe } from "./describe.js";
 import { FanoutError, type Verdict } from "./errors.js";
+import type { PointValue } from "./rpc.js";
 
 // What an rpc returned, which no compiler has seen.
 
@@ -54,6 +55,18 @@ export function checkStep(step: unknown): { readonly done?: unknown; readonly va
   if (typeof step === "object" && step !== null) return step;
   throw new Misbehaviour(
     `The rpc's iterator gave ${describe(step)} instead of a result object.`,
+    "retryable",
+  );
+}
+
+/** What an rpc gave with `perPoint`. Whether the offset is one of the request's the scheduler knows. @throws Misbehaviour when it is no such thing */
+export function checkPointValue(result: unknown): PointValue<unknown> {
+  if (typeof result === "object" && result !== null && "offset" in result && "value" in result) {
+    const { offset, value } = result;
+    if (typeof offset === "number") return { offset, value };
+  }
+  throw new Misbehaviour(
+    `With perPoint an rpc yields { offset, value }, and this one gave ${describe(result)}.`,
     "retryable",
   );
 }

@@ -84,6 +84,31 @@ describe("putting a segment", () => {
     await readAll(archive, NAME, draft);
   });
 
+  it("keeps few bytes in memory when its blobs are large", async () => {
+    const draft = segment(Array(40).fill(1_000_000));
+    let bytes = 0;
+    let most = 0;
+    const store = memoryStore();
+    const archive = openBlobArchive({
+      store: {
+        ...hooked(store, () => {}),
+        async put(blob, options) {
+          bytes += blob.length;
+          most = Math.max(most, bytes);
+          await new Promise((resolve) => setImmediate(resolve));
+          bytes -= blob.length;
+          return await store.put(blob, options);
+        },
+      },
+      names: memoryNames(),
+      chunkBytes: 5_000_000,
+    });
+    await put(archive, NAME, draft);
+    expect(most).toBeGreaterThan(10_000_000);
+    expect(most).toBeLessThanOrEqual(16 * 1024 * 1024);
+    await readAll(archive, NAME, draft);
+  });
+
   it("again writes nothing when all of it is there, and all of it anew when something is missing", async () => {
     const draft = segment(Array(40).fill(900));
     const store = memoryStore();

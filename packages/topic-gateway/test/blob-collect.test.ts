@@ -54,6 +54,31 @@ describe("collecting the garbage of an archive", () => {
     await readAll(archive, NAME, draft);
   });
 
+  it("does not disturb a put of the same archive that begins as it does", async () => {
+    const inner = memoryNames();
+    const asked = gate();
+    const go = gate();
+    let calls = 0;
+    const names: ArchiveNames = {
+      ...inner,
+      async generation() {
+        const generation = await inner.generation();
+        if (++calls === 1) {
+          asked.open();
+          await go.opened;
+        }
+        return generation;
+      },
+    };
+    const archive = openBlobArchive({ store: memoryStore(), names, chunkBytes });
+    const putting = put(archive, NAME, draft);
+    await asked.opened;
+    await archive.collect();
+    go.open();
+    await putting;
+    await readAll(archive, NAME, draft);
+  });
+
   it("lets a put of another process fail rather than name what may be gone, and its next try works", async () => {
     const store = memoryStore();
     const names = memoryNames();

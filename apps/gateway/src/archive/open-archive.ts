@@ -1,5 +1,4 @@
 /** The archive of a process, as its flags say: blobs in folders and perhaps a bucket, or files. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   createReplica,
@@ -17,6 +16,7 @@ import type { ServeConfig } from "../config.js";
 import { describeError, type Log } from "../log.js";
 import type { ArchiveConfig } from "./archive-config.js";
 import { bothLayouts } from "./both-layouts.js";
+import { claimFolder } from "./cluster-mark.js";
 import { takeQueueSlot } from "./queue-slot.js";
 import { startUpkeep } from "./upkeep.js";
 
@@ -95,7 +95,10 @@ async function openBlobs(parts: BlobParts): Promise<OpenedArchive> {
     // A gateway makes no folders: it would take an empty one for one that has lost everything.
     store: directoryStore(path, { create: archives }),
   }));
-  if (archives) for (const path of wanted.directories) await makeDirectory(path);
+  if (archives) {
+    const clusterId = await parts.coord.clusterId(signalOf(parts.signal));
+    for (const path of wanted.directories) await claimFolder(path, clusterId);
+  }
   const far = archives && wanted.s3 ? await openBucket(wanted.s3, stack) : undefined;
   const replica = stack.use(await openReplica(folders, far, { directory, log, ...signalOf(parts.signal) }));
   const blobs = openBlobArchive({ store: replica, names });
@@ -103,7 +106,7 @@ async function openBlobs(parts: BlobParts): Promise<OpenedArchive> {
   const files = await openLocalArchive({ directory });
   let archive = bothLayouts(blobs, files);
   if (archives) {
-    const upkeep = startUpkeep({ blobs, replica, far, log, collectMs: wanted.collectMs });
+    const upkeep = startUpkeep({ blobs, replica, folders, far, log, collectMs: wanted.collectMs });
     stack.use(upkeep);
     archive = upkeep.watching(archive);
   }
@@ -112,14 +115,6 @@ async function openBlobs(parts: BlobParts): Promise<OpenedArchive> {
     status: () => statusOf(replica),
     [Symbol.asyncDispose]: () => stack.close(),
   };
-}
-
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (cause) {
-    throw new Error(`can't keep archived segments in ${path}; --archive-dir takes another folder`, { cause });
-  }
 }
 
 async function openBucket(

@@ -8,6 +8,7 @@ import { describeError, type Log } from "../log.js";
 export interface UpkeepOptions {
   readonly blobs: BlobArchive;
   readonly replica: Replica;
+  readonly folders: readonly NamedStore[];
   /** The bucket. */
   readonly far: NamedStore | undefined;
   readonly log: Log;
@@ -41,7 +42,7 @@ class RunningUpkeep implements Upkeep {
   }
 
   start(): void {
-    this.#running.push(this.#collectAtIntervals());
+    this.#running.push(this.#collectAtIntervals(), this.#fillFolders());
     if (this.#options.far) this.#running.push(this.#complete(this.#options.far));
   }
 
@@ -78,6 +79,27 @@ class RunningUpkeep implements Upkeep {
         if (this.#stop.signal.aborted) return;
         this.#mayHaveGarbage = true;
         log.error("the garbage of the archive can't be collected", error);
+      }
+    }
+  }
+
+  /** A folder may be on a new disk. Reads would heal what they need; this is for all that nobody reads. */
+  async #fillFolders(): Promise<void> {
+    const { folders, replica, log } = this.#options;
+    const { signal } = this.#stop;
+    if (folders.length < 2) return;
+    for (const { name, store } of folders) {
+      try {
+        const names = { from: "the archive", to: name };
+        const report = await this.#inTurn(() => sync(replica, store, { names, signal }));
+        if (report.copied > 0) log.info(`${name} was given ${report.copied} blobs that it did not have`);
+        if (!report.complete) {
+          const why = report.stopped ?? report.failed[0]?.error;
+          log.error(`${name} may lack blobs that the archive has`, why);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        log.error(`${name} can't be compared with the archive`, error);
       }
     }
   }

@@ -120,20 +120,24 @@ export const contentCases: readonly BlobStoreCase[] = [
     if (store.delete) assert.equal(await store.delete(ref), false);
   }),
 
-  storeCase("a store that calls itself verified serves nothing under a ref that is another's", async ({ store }) => {
-    if (store.verified !== true) return;
-    const [blob, large] = [testBlob(1, 100), testBlob(2, 1_000_000)];
-    for (const [given, ref] of [
-      [blob, refOf(testBlob(3, 100))],
-      [large, refOf(testBlob(4, 100))],
-    ] as const) {
-      // Some look at once, and take no such put.
-      await store.put(given, { ref }).catch((error: unknown) => assert.ok(error instanceof BlobError));
-      await assert.rejects(store.get(ref), BlobError);
-      for (const { error } of await collect(getMany(store, [ref, ref]))) assert.ok(error instanceof BlobError);
-      await assert.rejects(collect(streamBlob(store, ref)), BlobError);
-    }
-  }),
+  storeCase(
+    "a store that calls itself verified serves nothing under a ref that is another's",
+    async ({ store }) => {
+      if (store.verified !== true) return;
+      const [blob, large] = [testBlob(1, 100), testBlob(2, 1_000_000)];
+      for (const [given, ref] of [
+        [blob, refOf(testBlob(3, 100))],
+        [large, refOf(testBlob(4, 100))],
+      ] as const) {
+        // Some look at once, and take no such put.
+        await store.put(given, { ref }).catch((error: unknown) => assert.ok(error instanceof BlobError));
+        await assert.rejects(store.get(ref), BlobError);
+        for (const { error } of await collect(getMany(store, [ref, ref])))
+          assert.ok(error instanceof BlobError);
+        await assert.rejects(collect(streamBlob(store, ref)), BlobError);
+      }
+    },
+  ),
 
   storeCase("the caller may change its bytes after a put", async ({ store }) => {
     const original = testBlob(1, 5000);

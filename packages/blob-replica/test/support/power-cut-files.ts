@@ -190,11 +190,13 @@ function survivor(file: File, random: Random, files: Map<File, File>): File {
   if (left === undefined) {
     const bytes = Buffer.from(file.bytes);
     if (!file.synced.equals(file.bytes)) {
-      // The length came through and some of the bytes did not, or some of the length did.
-      if (random.number() < 0.5) bytes.fill(0, Math.floor(random.number() * bytes.length));
+      // Of what was appended since the last sync the length came through and some of the bytes did not, or some of the length did.
+      const safe = file.synced.length;
+      const more = bytes.length - safe;
+      if (random.number() < 0.5) bytes.fill(0, safe + Math.floor(random.number() * more));
       left = {
         kind: "file",
-        bytes: bytes.subarray(0, Math.ceil(random.number() * bytes.length)),
+        bytes: bytes.subarray(0, safe + Math.ceil(random.number() * more)),
         synced: bytes,
       };
     } else {

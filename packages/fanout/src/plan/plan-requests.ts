@@ -45,7 +45,8 @@ export function planRequests(located: LocatedViews<unknown>, options: PlanOption
 /** Whether each of the ranks is served by a view of the tier. */
 function coversAll(located: LocatedViews<unknown>, { byFirst }: Tier, ranks: Uint32Array): boolean {
   let covered = 0;
-  for (const view of byFirst) {
+  for (let index = 0; index < byFirst.length; index++) {
+    const view = byFirst[index]!;
     if (lowerBound(ranks, located.first[view]!) > covered) return false;
     covered = Math.max(covered, lowerBound(ranks, located.end[view]!));
   }
@@ -59,9 +60,12 @@ function tiersOf(located: LocatedViews<unknown>, tierOf: PlanOptions["tierOf"]):
   const byFirst = ascending(located.first);
   const byEnd = ascending(located.end);
   const numbers = new Float64Array(located.views.length);
-  for (let view = 0; view < numbers.length; view++) numbers[view] = tierOf(view);
-  const one = numbers[0]!;
-  if (one < unusable && numbers.every((number) => number === one)) return [{ byFirst, byEnd }];
+  let isOne = true;
+  for (let view = 0; view < numbers.length; view++) {
+    numbers[view] = tierOf(view);
+    if (numbers[view] !== numbers[0]) isOne = false;
+  }
+  if (isOne && numbers[0]! < unusable) return [{ byFirst, byEnd }];
   const tiers = new Map<number, { readonly byFirst: number[]; readonly byEnd: number[] }>();
   // NaN is no tier either.
   for (const number of numbers) if (number < unusable) tiers.set(number, { byFirst: [], byEnd: [] });

@@ -59,14 +59,17 @@ class Sweep {
     this.active = memory.active;
     this.#first = memory.first;
     this.#end = memory.end;
-    for (const view of tier.byFirst) {
+    const serves = (view: number): boolean => this.#first[view]! < this.#end[view]!;
+    let idle = 0;
+    for (let index = 0; index < tier.byFirst.length; index++) {
+      const view = tier.byFirst[index]!;
       this.#first[view] = lowerBound(ranks, located.first[view]!);
       this.#end[view] = lowerBound(ranks, located.end[view]!);
+      if (!serves(view)) idle++;
     }
     // A view with none of these ranks would cut a run of points that have the same candidates.
-    const serves = (view: number): boolean => this.#first[view]! < this.#end[view]!;
-    this.#byFirst = tier.byFirst.filter(serves);
-    this.#byEnd = tier.byEnd.filter(serves);
+    this.#byFirst = idle === 0 ? tier.byFirst : tier.byFirst.filter(serves);
+    this.#byEnd = idle === 0 ? tier.byEnd : tier.byEnd.filter(serves);
   }
 
   /** Moves to an index: views that start at or before it come in, if they serve it. */

@@ -29,10 +29,19 @@ function readHalves(buffer: ArrayBuffer): WordReader["read"] {
   };
 }
 
+/** As `readHalves`, without a copy of all the numbers: writing one and reading half of it costs as much as reading it from a copy. */
 function readBigints(points: readonly bigint[]): WordReader["read"] {
-  const numbers = new BigUint64Array(points.length);
-  for (let id = 0; id < points.length; id++) numbers[id] = points[id]!;
-  return readHalves(numbers.buffer);
+  const number = new BigUint64Array(1);
+  const halves = new Uint32Array(number.buffer);
+  return (ids, from, to, depth, words) => {
+    const half = depth === 0 ? higherHalf : 1 - higherHalf;
+    for (let index = from; index < to; index++) {
+      const id = ids[index]!;
+      number[0] = points[id]!;
+      words[id] = halves[half]!;
+    }
+    return depth === 0 ? 1 : -1;
+  };
 }
 
 /** The ranks of a space in 64 bits that, read as an unsigned integer, have the order of the numbers. */

@@ -19,6 +19,7 @@ export interface Wanted<P, V> {
 export interface Assignment<P, V> {
   readonly view: V;
   readonly server: Server<P, V>;
+  /** Ascending. */
   ranks: Uint32Array;
   /** It is the one that tries a suspect again. */
   readonly trial: boolean;
@@ -91,7 +92,7 @@ export function assign<P, V>(
         picks.push({
           view: call.located.views[view]!,
           server,
-          // They are known when the plan is.
+          // Set when the plan is made. Not by a spread of the pick: V8 kept such copies, and so the call, until the next major collection.
           ranks: wanted.ranks,
           trial,
           holdsToken: trial && take(state.budget),

@@ -74,7 +74,13 @@ export function close<P, V>(
 }
 
 /** The points that have failed, ascending by offset, each with all that went wrong with it. */
-export function failuresOf<P, V>({ status, points, causes }: Call<P, V>): PointFailure<P, V>[] {
+export function failuresOf<P, V>({
+  status,
+  satisfiedCount,
+  points,
+  causes,
+}: Call<P, V>): PointFailure<P, V>[] {
+  if (satisfiedCount === status.length) return [];
   const causesOf = new Map<number, Cause<V>[]>();
   for (let rank = 0; rank < status.length; rank++) if (status[rank]! >= failed) causesOf.set(rank, []);
   if (causesOf.size === 0) return [];

@@ -35,7 +35,6 @@ export class AppendCall implements AppendStream {
   #unsent = 0;
   /** Called when bytes were sent, and at the end. */
   #wake: () => void = () => {};
-  readonly #onAbort = (): void => this.#running?.cancel();
 
   constructor(options: AppendCallOptions) {
     this.#options = options;
@@ -51,9 +50,9 @@ export class AppendCall implements AppendStream {
     const call = begin();
     this.#call = call;
     const opened = await open(call);
-    if (call.signal.aborted) {
+    if (call.aborted) {
       opened.finish({ code: status.CANCELLED, details: "" });
-      throw call.signal.reason;
+      throw call.reason;
     }
     const { path, requestSerialize, responseDeserialize } = method;
     const { client } = opened.connection.channel;
@@ -73,15 +72,13 @@ export class AppendCall implements AppendStream {
     // The callback is told as well.
     running.on("error", () => {});
     this.#running = running;
-    call.signal.addEventListener("abort", this.#onAbort, { once: true });
+    call.onAbort = () => running.cancel();
     this.#isOpen = true;
     running.write(bytes);
   }
 
   #finish(call: CallScope, outcome: Outcome): void {
-    const { signal } = call;
-    signal.removeEventListener("abort", this.#onAbort);
-    this.#outcome = signal.aborted ? { reason: signal.reason } : outcome;
+    this.#outcome = call.aborted ? { reason: call.reason } : outcome;
     // Ending it once more would make an error, with its stack, that nobody sees.
     if (this.#running?.writableEnded === false) this.#running.end();
     this.#wake();

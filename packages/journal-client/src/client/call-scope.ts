@@ -30,10 +30,14 @@ export class CallScopes {
 /** The life of one call: until it is over, or its caller's signal or the client's close ends it. */
 export class CallScope {
   readonly #caller: AbortSignal | undefined;
-  readonly #controller = new AbortController();
+  /** Made when somebody asks for the signal: for a call that goes well at once, it would be a good part of the cost. */
+  #controller: AbortController | undefined;
+  #abortion: { readonly reason: unknown } | undefined;
   readonly #onEnd: () => void;
   readonly #onAbort = (): void => this.abort(this.#caller?.reason);
   #settle: () => void = () => {};
+  /** Called at the abort. There is one at a time, so that it needs no signal. */
+  onAbort: (() => void) | undefined;
   /** Resolves when the call is over. */
   readonly ended: Promise<void> = new Promise((resolve) => {
     this.#settle = resolve;
@@ -45,13 +49,30 @@ export class CallScope {
     caller?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Aborted with the reason that the call has to fail with. */
+  get aborted(): boolean {
+    return this.#abortion !== undefined;
+  }
+
+  /** What the call has to fail with once it is aborted. */
+  get reason(): unknown {
+    return this.#abortion?.reason;
+  }
+
+  /** Aborted with the same reason. */
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortion !== undefined) this.#controller.abort(this.#abortion.reason);
+    }
     return this.#controller.signal;
   }
 
-  abort(reason: unknown): void {
-    this.#controller.abort(reason);
+  /** Only the first has an effect. */
+  abort(reason: unknown = new DOMException("the call was given up", "AbortError")): void {
+    if (this.#abortion !== undefined) return;
+    this.#abortion = { reason };
+    this.#controller?.abort(reason);
+    this.onAbort?.();
   }
 
   /** Waits for something that may not look at a signal. */
@@ -72,6 +93,7 @@ export class CallScope {
   }
 
   end(): void {
+    this.onAbort = undefined;
     this.#caller?.removeEventListener("abort", this.#onAbort);
     this.#onEnd();
     this.#settle();

@@ -50,7 +50,8 @@ export class Dispatcher {
     this.#options = options;
   }
 
-  async connect(destination: Destination, signal: AbortSignal): Promise<Connection> {
+  /** @param call whose signal ends the waiting, if there is any */
+  async connect(destination: Destination, call: { readonly signal: AbortSignal }): Promise<Connection> {
     const { pool, defaults, zone, clock, onEvent } = this.#options;
     const members = this.#members(destination);
     const [first] = members;
@@ -67,7 +68,7 @@ export class Dispatcher {
       ? best
       : await firstReady(channels, {
           clock,
-          signal,
+          signal: call.signal,
           wait: destination.wait ?? false,
           onAllFailed: (failed) =>
             onEvent({ type: "no-broker", endpoints: failed.map(({ endpoint }) => endpoint.url) }),

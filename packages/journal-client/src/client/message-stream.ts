@@ -37,7 +37,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
   /** Why it ends, when not as the broker wants it. */
   #failure: { readonly reason: unknown } | undefined;
   #left = false;
-  readonly #onAbort = (): void => this.#stop({ reason: this.#call?.signal.reason });
+  readonly #onAbort = (): void => this.#stop({ reason: this.#call?.reason });
 
   constructor(options: MessageStreamOptions<T>) {
     this.#options = options;
@@ -100,8 +100,8 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
 
   #run(call: CallScope, opened: OpenCall, request: Buffer): void {
     this.#open = opened;
-    if (call.signal.aborted) {
-      this.#failure = { reason: call.signal.reason };
+    if (call.aborted) {
+      this.#failure = { reason: call.reason };
       opened.finish({ code: status.CANCELLED, details: "" });
       this.#open = undefined;
       this.#finish();
@@ -118,7 +118,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
     );
     this.#running = running;
     this.#state = "running";
-    call.signal.addEventListener("abort", this.#onAbort, { once: true });
+    call.onAbort = this.#onAbort;
     // The status comes after the error, and also when all was well.
     running.on("error", () => {});
     running.on("status", (end: StatusObject) => {
@@ -166,7 +166,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
   #finish(): void {
     if (this.#state !== "over") {
       this.#state = "over";
-      this.#call?.signal.removeEventListener("abort", this.#onAbort);
+      if (this.#call !== undefined) this.#call.onAbort = undefined;
       const error = this.#end && this.#open?.finish(this.#end);
       if (error !== undefined && !this.#left) this.#failure ??= { reason: error };
       this.#call?.end();

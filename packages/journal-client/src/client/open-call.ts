@@ -37,7 +37,7 @@ export async function openCall(
   const metadata = new Metadata();
   const { journal } = destination;
   if (auth !== undefined) metadata.set("authorization", `Bearer ${await token(auth, scope, call)}`);
-  const connection = await dispatcher.connect(destination, call.signal);
+  const connection = await dispatcher.connect(destination, call);
   const endpoint = connection.channel.endpoint.url;
   return {
     connection,

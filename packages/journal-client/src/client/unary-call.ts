@@ -8,14 +8,12 @@ export async function unaryCall(
   request: Buffer,
   { open, call }: { readonly open: OpenCall; readonly call: CallScope },
 ): Promise<Buffer> {
-  const { signal } = call;
   const { path, requestSerialize, responseDeserialize } = method;
-  let onAbort: () => void = () => {};
   try {
     return await new Promise<Buffer>((resolve, reject) => {
-      if (signal.aborted) {
+      if (call.aborted) {
         open.finish({ code: status.CANCELLED, details: "" });
-        reject(signal.reason);
+        reject(call.reason);
         return;
       }
       const { client } = open.connection.channel;
@@ -28,15 +26,14 @@ export async function unaryCall(
         {},
         (error, response) => {
           const failure = open.finish(error ?? { code: status.OK, details: "" });
-          if (signal.aborted) reject(signal.reason);
+          if (call.aborted) reject(call.reason);
           else if (failure !== undefined) reject(failure);
           else resolve(response!);
         },
       );
-      onAbort = () => running.cancel();
-      signal.addEventListener("abort", onAbort, { once: true });
+      call.onAbort = () => running.cancel();
     });
   } finally {
-    signal.removeEventListener("abort", onAbort);
+    call.onAbort = undefined;
   }
 }

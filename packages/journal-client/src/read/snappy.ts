@@ -9,6 +9,7 @@ const UNCOMPRESSED = 0x01;
 /** The first type that a decoder may skip. */
 const SKIPPABLE = 0x80;
 const IDENTITY = new TextEncoder().encode("sNaPpY");
+const HEADER_BYTES = 4;
 const CHECKSUM_BYTES = 4;
 const MAX_CONTENT_BYTES = 65_536;
 /** What 64 KiB take at worst, by Snappy's own bound (32 + n + n / 6). */
@@ -54,20 +55,17 @@ export const unsnappy: Decoder = async function* (file) {
     },
   });
   let begun = false;
-
-  /** The content of the next block; undefined at the end of the file. */
-  const nextBlock = async (): Promise<Uint8Array | undefined> => {
+  try {
     while (true) {
-      const header = await input.peek(4);
-      if (header.length < 4) {
+      const header = await takeUntilEnd(input, HEADER_BYTES);
+      if (header.length < HEADER_BYTES) {
         if (header.length === 0) {
-          return undefined;
+          return;
         }
         throw fileTooShort(CODEC);
       }
       const type = header[0]!;
       const length = littleEndian(header.subarray(1), 3);
-      input.discard(4);
       if (!begun && type !== STREAM_IDENTIFIER) {
         throw corrupt(CODEC, "it does not begin with a stream identifier");
       }
@@ -75,11 +73,15 @@ export const unsnappy: Decoder = async function* (file) {
         if (length < CHECKSUM_BYTES || length > CHECKSUM_BYTES + MAX_COMPRESSED_BYTES) {
           throw corrupt(CODEC, `a block has ${length} bytes`);
         }
-        const block = await input.readExactly(length);
-        if (block === undefined) {
+        const block = await takeUntilEnd(input, length);
+        if (block.length < length) {
           throw fileTooShort(CODEC);
         }
-        return decode(block, type === COMPRESSED);
+        const content = decode(block, type === COMPRESSED);
+        if (content.length > 0) {
+          yield content;
+        }
+        continue;
       }
       if (type === STREAM_IDENTIFIER) {
         const identity = length === IDENTITY.length ? await input.peek(length) : undefined;
@@ -92,18 +94,17 @@ export const unsnappy: Decoder = async function* (file) {
       }
       await skip(input, length);
     }
-  };
-
-  try {
-    for (let content = await nextBlock(); content !== undefined; content = await nextBlock()) {
-      if (content.length > 0) {
-        yield content;
-      }
-    }
   } finally {
     await source.return?.();
   }
 };
+
+/** So many bytes, or as many as there are until the end of the file. */
+async function takeUntilEnd(input: BufferedReader, count: number): Promise<Uint8Array> {
+  const bytes = await input.peek(count);
+  input.discard(bytes.length);
+  return bytes;
+}
 
 async function skip(input: BufferedReader, length: number): Promise<void> {
   let rest = length;

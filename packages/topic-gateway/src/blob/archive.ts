@@ -14,7 +14,10 @@ import { readChunks } from "./segment-reading.js";
 import { writeSegment } from "./segment-writer.js";
 
 export interface BlobArchiveOptions {
-  /** Where the blobs are. It stays the caller's: the archive does not close it. */
+  /**
+   * Where the blobs are, and nothing else: `collect` deletes everything that no name leads to. Names and blobs belong together, so a store whose names were lost
+   * must not be collected. It stays the caller's: the archive does not close it.
+   */
   readonly store: BlobStore;
   /** Which manifest a segment has: `coordNames` in a cluster. */
   readonly names: ArchiveNames;

@@ -1,7 +1,7 @@
 /** What one window runs, in a process of its own, and what that process tells. */
 
 export interface StoreSpec {
-  readonly kind: "memory" | "verifying memory" | "directory" | "s3";
+  readonly kind: "memory" | "verifying memory" | "directory" | "s3" | "distant s3";
   /** A replica of so many of them. Default: the store alone. */
   readonly replicas?: number;
 }
@@ -9,6 +9,8 @@ export interface StoreSpec {
 /** A bucket of a server on this machine. */
 export interface S3Place {
   readonly endpoint: string;
+  /** The same server, with a delay in between. */
+  readonly distantEndpoint: string;
   readonly region: string;
   readonly accessKey: string;
   readonly secretKey: string;
@@ -79,5 +81,11 @@ export function opsOf({ count, rounds = 1 }: Call): number {
 
 /** A part of the load, not counted: what is hot is compiled then, as it is in a program that runs for long. */
 export function warmUpOf(call: Call): Call {
-  return { ...call, count: Math.ceil(call.count / 5), rounds: 1 };
+  const { operation, store, count } = call;
+  if (store?.kind !== "s3" && store?.kind !== "distant s3") {
+    return { ...call, count: Math.ceil(count / 5), rounds: 1 };
+  }
+  // The code of a client of S3 is long: much of it to compile, and many at a time do that soonest.
+  const many = operation === "put" || operation === "get" ? (`${operation}-many` as const) : operation;
+  return { ...call, operation: many, rounds: 1 };
 }

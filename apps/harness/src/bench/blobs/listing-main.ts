@@ -74,8 +74,8 @@ await using replica = await createReplica({
 });
 
 // First of all: a heap that has grown once stays as it is, and would hide what is measured.
-const pagesExtraBytes = await extraBytes((each) => listPages(replica, each));
-const stringsExtraBytes = await extraBytes((each) => listStrings(replica, each));
+const pages = await extraBytes((each) => listPages(replica, each));
+const strings = await extraBytes((each) => listStrings(replica, each));
 const measured: ListingRound[] = [];
 for (let round = 0; round < rounds; round++) {
   const pagesNs = await nsPerRef(() => listPages(replica));
@@ -90,5 +90,5 @@ for (let round = 0; round < rounds; round++) {
     bsComplete: [bs, sorted].every(({ hung, ops }) => hung !== true && ops === expected),
   });
 }
-const figures: ListingFigures = { rounds: measured, pagesExtraBytes, stringsExtraBytes };
+const figures: ListingFigures = { rounds: measured, extraBytes: [{ pages, strings }] };
 process.stdout.write(`${JSON.stringify(figures)}\n`);

@@ -11,6 +11,8 @@ export type Peer = typeof LIMIT | typeof PLAIN | typeof BS;
 
 const MIB = 1024 * 1024;
 const KIB4 = 4096;
+/** Between a client and a server that are in one city or so. */
+export const DISTANCE_MS = 10;
 
 export interface Scale {
   /** Counted windows of each side; they take turns. */
@@ -38,7 +40,7 @@ export const fullScale: Scale = {
   largeOnDisk: 40,
   smallPuts: 250,
   smallGets: 1_000,
-  smallOnS3: 250,
+  smallOnS3: 200,
   behind: 800,
   listedRefs: 1_000_000,
   listings: 3,
@@ -160,6 +162,7 @@ function smallBatches({ smallPuts, smallGets, rounds, smallOnS3, longWindows }: 
   const puts = { store: directory, size: KIB4, count: smallPuts };
   const gets = { store: directory, size: KIB4, count: smallGets, rounds };
   const s3 = { store: { kind: "s3" } as const, size: KIB4, count: smallOnS3 };
+  const distant = { ...s3, store: { kind: "distant s3" } as const };
   return [
     part("putMany of 4 KiB, directory (bs: 64 in flight, not synced)", "put", puts, {
       [BS]: { bs: ["file-put", "-inflight", "64", ...goFlags(KIB4, smallPuts)], inFolder: true },
@@ -167,8 +170,10 @@ function smallBatches({ smallPuts, smallGets, rounds, smallOnS3, longWindows }: 
     part("getMany of 4 KiB, directory (bs: 16 in flight, not verified)", "get", gets, {
       [BS]: { bs: ["file-get", "-inflight", "16", ...goFlags(KIB4, smallGets)], inFolder: true },
     }),
-    { ...part("putMany of 4 KiB, S3", "put", s3), windows: longWindows },
-    { ...part("getMany of 4 KiB, S3", "get", s3), windows: longWindows },
+    { ...part("putMany of 4 KiB, S3 on the same cores", "put", s3), windows: longWindows },
+    { ...part("getMany of 4 KiB, S3 on the same cores", "get", s3), windows: longWindows },
+    { ...part(`putMany of 4 KiB, S3 at ${DISTANCE_MS} ms`, "put", distant), windows: longWindows },
+    { ...part(`getMany of 4 KiB, S3 at ${DISTANCE_MS} ms`, "get", distant), windows: longWindows },
   ];
 }
 

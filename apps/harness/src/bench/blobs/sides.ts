@@ -8,12 +8,16 @@ import {
   bsPeerBuild,
   buildGoServer,
   runProgram,
+  startToxiproxy,
   startVersitygw,
+  type ToxicProxy,
+  type ToxiproxyServer,
+  toxiproxyBuild,
   type VersitygwServer,
   versitygwBuild,
 } from "../../servers/index.js";
 import { type Call, type Figures, opsOf, type Places, parseFigures } from "./call.js";
-import type { OtherSide } from "./plan.js";
+import { DISTANCE_MS, type OtherSide } from "./plan.js";
 
 /** Built, also for those who run from the sources: Node cannot run those. */
 const program = fileURLToPath(new URL("../../../dist/bench/blobs/client-main.js", import.meta.url));
@@ -27,17 +31,23 @@ export interface SidesOptions {
   readonly signal: AbortSignal;
 }
 
-/** A folder on disk and an S3 server, and programs that run there for one window. */
+interface Parts {
+  readonly folder: string;
+  readonly s3: VersitygwServer;
+  readonly toxiproxy: ToxiproxyServer;
+  /** To the S3 server. */
+  readonly distance: ToxicProxy;
+}
+
+/** A folder on disk, an S3 server and a slow way to it, and programs that run there for one window. */
 export class Sides implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #s3: VersitygwServer;
+  readonly #parts: Parts;
   readonly #nodeArgs: readonly string[];
   readonly #signal: AbortSignal;
   #count = 0;
 
-  private constructor(folder: string, s3: VersitygwServer, { nodeArgs, signal }: SidesOptions) {
-    this.#folder = folder;
-    this.#s3 = s3;
+  private constructor(parts: Parts, { nodeArgs, signal }: SidesOptions) {
+    this.#parts = parts;
     this.#nodeArgs = nodeArgs;
     this.#signal = signal;
   }
@@ -45,14 +55,21 @@ export class Sides implements AsyncDisposable {
   static async start(options: SidesOptions): Promise<Sides> {
     const { signal } = options;
     // One after the other: each takes the whole machine.
-    await buildGoServer(versitygwBuild, { signal });
-    await buildGoServer(bsPeerBuild, { signal });
+    for (const server of [versitygwBuild, toxiproxyBuild, bsPeerBuild])
+      await buildGoServer(server, { signal });
     const folder = await mkdtemp(join(tmpdir(), "x-bench-blobs-"));
+    const servers: { stop(): Promise<void> }[] = [];
     try {
       const s3 = await startVersitygw({ signal });
+      servers.push(s3);
       await s3.createBucket(BUCKET, { signal });
-      return new Sides(folder, s3, options);
+      const toxiproxy = await startToxiproxy({ signal });
+      servers.push(toxiproxy);
+      const distance = await toxiproxy.proxy(s3.endpoint, { signal });
+      await distance.addToxic("latency", { latency: DISTANCE_MS }, { signal });
+      return new Sides({ folder, s3, toxiproxy, distance }, options);
     } catch (error) {
+      for (const server of servers) await server.stop();
       await rm(folder, { recursive: true, force: true });
       throw error;
     }
@@ -65,10 +82,18 @@ export class Sides implements AsyncDisposable {
   }
 
   async #runOurs(call: Call, signal: AbortSignal): Promise<Figures> {
-    const { endpoint, region, accessKey, secretKey } = this.#s3;
+    const { s3, distance } = this.#parts;
+    const { endpoint, region, accessKey, secretKey } = s3;
     const places: Places = {
       folder: await this.#newFolder(),
-      s3: { endpoint, region, accessKey, secretKey, bucket: BUCKET },
+      s3: {
+        endpoint,
+        distantEndpoint: distance.endpoint,
+        region,
+        accessKey,
+        secretKey,
+        bucket: BUCKET,
+      },
     };
     const { stdout } = await runProgram(process.execPath, {
       args: [...this.#nodeArgs, program, JSON.stringify(call), JSON.stringify(places)],
@@ -88,16 +113,17 @@ export class Sides implements AsyncDisposable {
 
   /** What the windows until now left on disk. Between parts: the journal of a file system is busy for a while with what is removed. */
   async clean(): Promise<void> {
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#parts.folder, { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#s3.stop();
+    await this.#parts.toxiproxy.stop();
+    await this.#parts.s3.stop();
     await this.clean();
   }
 
   async #newFolder(): Promise<string> {
-    const folder = join(this.#folder, String(++this.#count));
+    const folder = join(this.#parts.folder, String(++this.#count));
     await mkdir(folder, { recursive: true });
     return folder;
   }

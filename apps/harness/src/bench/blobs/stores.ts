@@ -6,7 +6,7 @@ import type { Places, S3Place, StoreSpec } from "./call.js";
 /** New and empty stores, each in a place of its own. */
 export class Stores implements Disposable {
   readonly #places: Places;
-  #s3: S3Client | undefined;
+  readonly #clients: S3Client[] = [];
   #count = 0;
 
   constructor(places: Places) {
@@ -34,22 +34,25 @@ export class Stores implements Disposable {
       case "directory":
         return directoryStore(this.newPath());
       case "s3":
-        return await this.#openS3();
+        return await this.#openS3((s3) => s3.endpoint);
+      case "distant s3":
+        return await this.#openS3((s3) => s3.distantEndpoint);
     }
   }
 
-  async #openS3(): Promise<BlobStore> {
+  async #openS3(endpointOf: (s3: S3Place) => string): Promise<BlobStore> {
     const { s3 } = this.#places;
     if (s3 === undefined) throw new Error("this load needs a server for S3");
     // The SDK takes half a second to load, which most windows can do without.
     const { s3Store } = await import("@x/blob-replica/s3");
-    this.#s3 ??= await newClient(s3);
+    const client = await newClient({ ...s3, endpoint: endpointOf(s3) });
+    this.#clients.push(client);
     const prefix = `${process.pid}-${this.#count++}/`;
-    return s3Store({ client: this.#s3, bucket: s3.bucket, prefix });
+    return s3Store({ client, bucket: s3.bucket, prefix });
   }
 
   [Symbol.dispose](): void {
-    this.#s3?.destroy();
+    for (const client of this.#clients) client.destroy();
   }
 }
 

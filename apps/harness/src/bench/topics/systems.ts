@@ -106,6 +106,8 @@ async function startOurs({
         loopback,
         "--data",
         data,
+        "--archive",
+        "local",
       ],
       signal,
     });
@@ -117,7 +119,7 @@ async function startOurs({
     address: { system: "ours", etcd: etcd.endpoint, archive, rangeSizeFactor: RANGE_SIZE_FACTOR },
     processes,
     setup:
-      `ours: etcd 3.6.16 and ${BUFFERS} buffer process${BUFFERS === 1 ? "" : "es"} (\`serve --role buffer\`, defaults), ` +
+      `ours: etcd 3.6.16 and ${BUFFERS} buffer process${BUFFERS === 1 ? "" : "es"} (\`serve --role buffer --archive local\`), ` +
       `topics of rangeSizeFactor ${RANGE_SIZE_FACTOR} (${2 ** (16 - RANGE_SIZE_FACTOR)} range${RANGE_SIZE_FACTOR === 16 ? "" : "s"}), 1,000 keys, TopicClient over gRPC; ${IN_FLIGHT}; ` +
       "a subscription's consumer pulls up to 1,000 and acknowledges each pull",
   };
