@@ -1,5 +1,6 @@
-import type { ServerWritableStream } from "@grpc/grpc-js";
+import { credentials, type ServerWritableStream, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
+import { BlobServiceClient, type PutManyRequest, type PutManyResponse } from "../src/gen/x/blobs/v1/blobs.js";
 import { addBlobService } from "../src/grpc.js";
 import {
   type BlobError,
@@ -193,5 +194,72 @@ describe("grpcStore and a server that lies", { timeout }, () => {
         await expect(store.prefixDigests([""])).rejects.toMatchObject({ code: "bad-data" });
       });
     }
+  });
+});
+
+describe("addBlobService and a client that lies", { timeout }, () => {
+  const wire = (ref: Ref) => Buffer.from(refToBytes(ref));
+
+  async function withClient(
+    work: (client: BlobServiceClient, kept: BlobStore) => Promise<void>,
+  ): Promise<void> {
+    const kept = memoryStore();
+    await using server = await serve(kept);
+    const client = new BlobServiceClient(server.endpoint, credentials.createInsecure());
+    try {
+      await work(client, kept);
+    } finally {
+      client.close();
+    }
+  }
+
+  async function put(client: BlobServiceClient, blobs: PutManyRequest["blobs"]): Promise<PutManyResponse[]> {
+    const call = client.putMany();
+    call.write({ blobs });
+    call.end();
+    return await collect(call as AsyncIterable<PutManyResponse>); // typed as of anything
+  }
+
+  it("stores nothing under a ref that is another's, and the rest of the batch", async () => {
+    await withClient(async (client, kept) => {
+      const [answer] = await put(client, [
+        { ref: wire(refA), data: Buffer.from(b), more: false },
+        { ref: wire(refB), data: Buffer.from(b), more: false },
+        { ref: wire(refA), data: Buffer.from(c.subarray(0, 9000)), more: true },
+        { ref: wire(refC), data: Buffer.from(c.subarray(9000)), more: false },
+      ]);
+      expect(answer?.results.map(({ added, failure }) => [added, failure?.code])).toEqual([
+        [false, "corrupt"],
+        [true, undefined],
+        [false, "corrupt"],
+      ]);
+      expect(await collect(kept.listRefs())).toEqual([refB]);
+    });
+  });
+
+  it("says what is wrong with a blob without an end, and with refs that are none", async () => {
+    await withClient(async (client, kept) => {
+      const invalid = { code: status.INVALID_ARGUMENT };
+      await expect(
+        put(client, [{ ref: wire(refA), data: Buffer.from(a), more: true }]),
+      ).rejects.toMatchObject(invalid);
+      const short = Buffer.alloc(31);
+      await expect(put(client, [{ ref: short, data: Buffer.from(a), more: false }])).rejects.toMatchObject(
+        invalid,
+      );
+      for (const call of [
+        client.read({ ref: short }),
+        client.list({ after: short, limit: 0 }),
+        client.getMany({ refs: short }),
+        client.prefixDigests({ prefixes: ["A"] }),
+      ]) {
+        await expect(collect(call as AsyncIterable<unknown>)).rejects.toMatchObject(invalid);
+      }
+      for (const call of [client.has.bind(client), client.delete.bind(client)]) {
+        const error = await new Promise((resolve) => call({ ref: short }, resolve));
+        expect(error).toMatchObject(invalid);
+      }
+      expect(await collect(kept.listRefs())).toEqual([]);
+    });
   });
 });

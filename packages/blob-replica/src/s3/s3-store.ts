@@ -23,7 +23,7 @@ import { listPages } from "./listing.js";
 import type { S3StoreOptions } from "./options.js";
 import { readVerified } from "./reading.js";
 import type { S3Sender } from "./requests.js";
-import { deleteObject, headObject, isConflict, putObject } from "./writing.js";
+import { deleteObject, headObject, isConflict, isCutOff, putObject } from "./writing.js";
 
 const defaultConcurrency = 32;
 /** Refs that were seen to be damaged, and are overwritten by the next put. */
@@ -208,8 +208,20 @@ class S3Store implements BlobStore {
       try {
         return await putObject(this.#place, { ref, blob, ifNone: true }, signal);
       } catch (error) {
-        if (!isConflict(error) || time === conflictTries) throw error;
+        if (isConflict(error) && time < conflictTries) continue;
+        // A server that has it need not read the content: the end of the connection overtakes its answer when much is on its way.
+        if (!isCutOff(error) || !(await this.#isThere(ref, signal))) throw error;
+        return "there";
       }
+    }
+  }
+
+  async #isThere(ref: Ref, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      return (await headObject(this.#place, ref, signal)) !== undefined;
+    } catch {
+      signal?.throwIfAborted();
+      return false;
     }
   }
 

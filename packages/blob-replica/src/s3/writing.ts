@@ -1,5 +1,6 @@
 import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import type { Ref } from "../ref.js";
+import { systemCode } from "../stores/file-errors.js";
 import { nameOf, s3Error, statusOf } from "./errors.js";
 import type { Place } from "./reading.js";
 import { changeHeaders, request } from "./requests.js";
@@ -44,6 +45,11 @@ function conditionAnswer(error: unknown): "there" | "no-condition" | undefined {
 /** Another writer of the same key is at it: what S3 wants is another try. */
 export function isConflict(error: unknown): boolean {
   return error instanceof Error && statusOf(error.cause) === 409;
+}
+
+/** The connection ended before there was an answer. */
+export function isCutOff(error: unknown): boolean {
+  return error instanceof Error && ["ECONNRESET", "EPIPE"].includes(systemCode(error.cause) ?? "");
 }
 
 /** Undefined when there is none. */
