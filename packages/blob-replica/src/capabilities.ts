@@ -100,8 +100,10 @@ export async function putMany(
       failure = error;
     }
     for (const [i, ref] of refs.entries()) {
-      const error = failure ?? new BlobError("unavailable", `the store gave no answer for ${ref}`);
-      results[i] = answers[i] ?? { ref, error };
+      results[i] = answers[i] ?? {
+        ref,
+        error: failure ?? new BlobError("unavailable", `the store gave no answer for ${ref}`),
+      };
     }
     return results;
   }

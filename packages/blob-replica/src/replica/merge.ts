@@ -29,10 +29,11 @@ export async function* unionPages(
     await Promise.all(sources.map((source) => source.fill()));
     let live = sources.filter((source) => !source.ended);
     let page = new Page();
+    const heads = new Float64Array(live.length);
     const pace = new Pace();
     while (live.length > 0) {
       signal?.throwIfAborted();
-      const drained = mergeInto(page, live, pace);
+      const drained = mergeInto(page, live, heads, pace);
       if (page.full) {
         yield page.take();
         page = new Page();
@@ -66,6 +67,20 @@ class Page {
     return this.count === 0;
   }
 
+  add(from: Uint32Array, at: number): void {
+    const to = this.words;
+    const start = this.count * words;
+    to[start] = from[at]!;
+    to[start + 1] = from[at + 1]!;
+    to[start + 2] = from[at + 2]!;
+    to[start + 3] = from[at + 3]!;
+    to[start + 4] = from[at + 4]!;
+    to[start + 5] = from[at + 5]!;
+    to[start + 6] = from[at + 6]!;
+    to[start + 7] = from[at + 7]!;
+    this.count++;
+  }
+
   take(): Uint8Array {
     return this.full ? this.bytes : this.bytes.slice(0, this.count * refBytes);
   }
@@ -88,10 +103,14 @@ class Pace {
   }
 }
 
-/** Until the page is full, or one of the sources has nothing left here: then true. */
-function mergeInto(page: Page, sources: readonly Source[], pace: Pace): boolean {
+/**
+ * Until the page is full, or one of the sources has nothing left here: then true. `heads` has room for a key of each source: the keys that they are at, side by
+ * side, so that choosing the least looks at nothing else.
+ */
+function mergeInto(page: Page, sources: readonly Source[], heads: Float64Array, pace: Pace): boolean {
   const first = sources[0]!;
   if (sources.length === 1) return copyRun(page, first, first.count - first.at);
+  for (let i = 0; i < sources.length; i++) heads[i] = sources[i]!.key();
   let same = false;
   for (;;) {
     if (page.full) return false;
@@ -99,39 +118,79 @@ function mergeInto(page: Page, sources: readonly Source[], pace: Pace): boolean 
       const run = sameRun(page, sources);
       pace.tried(run > 0);
       if (run > 0) {
-        for (const source of sources) source.at += run;
-        if (sources.some((source) => source.at === source.count)) return true;
+        if (moveAll(sources, heads, run)) return true;
         continue;
       }
     }
-    let least = first;
-    let leastKey = first.keys[first.at]!;
-    same = true;
+    let least = 0;
+    let leastKey = heads[0]!;
+    let tied = false;
     for (let i = 1; i < sources.length; i++) {
-      const source = sources[i]!;
-      const key = source.keys[source.at]!;
-      if (key > leastKey) {
-        same = false;
-      } else if (key < leastKey || compare(source, least) < 0) {
-        least = source;
+      const key = heads[i]!;
+      if (key < leastKey) {
+        least = i;
         leastKey = key;
-        same = false;
+        tied = false;
+      } else if (key === leastKey) {
+        tied = true;
       }
     }
-    const from = least.at * words;
-    const to = page.count * words;
-    for (let i = 0; i < words; i++) page.words[to + i] = least.words[from + i]!;
-    page.count++;
     let drained = false;
-    for (const source of sources) {
-      if (source === least) continue;
-      if (source.keys[source.at] !== leastKey || !equal(source, least)) continue;
-      source.at++;
-      drained ||= source.at === source.count;
+    if (tied) {
+      least = leastOf(sources, heads, least);
+      const others = passSame(sources, heads, least);
+      same = others.count === sources.length - 1;
+      drained = others.drained;
+    } else {
+      same = false;
     }
-    least.at++;
-    if (drained || least.at === least.count) return true;
+    const source = sources[least]!;
+    page.add(source.words, source.at * words);
+    source.at++;
+    if (drained || source.at === source.count) return true;
+    heads[least] = source.key();
   }
+}
+
+/** Of those with the least key, which is that of `among`, the one with the least ref. */
+function leastOf(sources: readonly Source[], heads: Float64Array, among: number): number {
+  let least = among;
+  for (let i = among + 1; i < sources.length; i++) {
+    if (heads[i] === heads[least] && compare(sources[i]!, sources[least]!) < 0) least = i;
+  }
+  return least;
+}
+
+/** Moves the others that are at the same ref past it: how many, and whether one has nothing left then. */
+function passSame(
+  sources: readonly Source[],
+  heads: Float64Array,
+  least: number,
+): { readonly count: number; readonly drained: boolean } {
+  const key = heads[least];
+  let count = 0;
+  let drained = false;
+  for (let i = 0; i < sources.length; i++) {
+    const source = sources[i]!;
+    if (i === least || heads[i] !== key || !equal(source, sources[least]!)) continue;
+    count++;
+    source.at++;
+    if (source.at === source.count) drained = true;
+    else heads[i] = source.key();
+  }
+  return { count, drained };
+}
+
+/** Whether one has nothing left then. */
+function moveAll(sources: readonly Source[], heads: Float64Array, refs: number): boolean {
+  let drained = false;
+  for (let i = 0; i < sources.length; i++) {
+    const source = sources[i]!;
+    source.at += refs;
+    if (source.at === source.count) drained = true;
+    else heads[i] = source.key();
+  }
+  return drained;
 }
 
 function copyRun(page: Page, source: Source, most: number): boolean {
@@ -200,6 +259,11 @@ class Source {
     }
     this.#iterator = listRefPages(store, after, { signal });
     this.#next = this.#ask();
+  }
+
+  /** Of the ref that it is at. */
+  key(): number {
+    return this.keys[this.at]!;
   }
 
   #ask(): Promise<IteratorResult<Uint8Array>> {
