@@ -70,6 +70,7 @@ describe.skipIf(missing)("blobs over a network that fails", { timeout: 60_000 },
   const closing: (() => unknown)[] = [];
 
   beforeAll(async () => {
+    console.log(`BLOB_SEED=${seed}`);
     await buildGoServer(toxiproxyBuild);
     await buildGoServer(versitygwBuild);
     root = await mkdtemp(join(tmpdir(), "x-harness-blob-faults-"));

@@ -20,6 +20,7 @@ const seed = process.env.BLOB_SEED ?? String(Date.now());
 
 let root = "";
 beforeAll(async () => {
+  console.log(`BLOB_SEED=${seed}`);
   root = await mkdtemp(join(tmpdir(), "x-harness-blob-kill-"));
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
@@ -144,7 +145,7 @@ it(`keeps every acknowledged put, and serves none torn, when writers are killed 
     }
   }
   console.log(
-    `seed ${seed}: ${kills} kills at ${struck} points; ${total} puts were acknowledged, and ${missing} of their asynchronous writes were left to a restart`,
+    `${kills} kills at ${struck} points; ${total} puts were acknowledged, and ${missing} of their asynchronous writes were left to a restart`,
   );
   expect(total).toBeGreaterThan(points);
   expect(missing).toBeGreaterThan(total / 20);

@@ -57,4 +57,26 @@ describe("RefIndex", () => {
     for (const [i, ref] of added.entries()) if (i % 5 !== 0) index.delete(ref);
     expect(all(index)).toEqual(added.filter((_, i) => i % 5 === 0).sort());
   });
+
+  it("lists what is left when all refs of a part are deleted, from any place, and takes others there", () => {
+    const { refs } = testBlobs(5000, 8);
+    for (const [from, to] of [
+      [0, 1024],
+      [1000, 3100],
+      [4000, 5000],
+      [0, 5000],
+    ] as const) {
+      const index = new RefIndex();
+      for (const ref of refs) index.add(ref);
+      for (const ref of refs.slice(from, to)) expect(index.delete(ref)).toBe(true);
+      const left = [...refs.slice(0, from), ...refs.slice(to)];
+      expect(all(index)).toEqual(left);
+      for (const after of [from - 1, from, to - 1, to].flatMap((at) => refs[at] ?? [])) {
+        expect(all(index, after)).toEqual(left.filter((ref) => ref > after));
+        expect(index.has(after)).toBe(left.includes(after));
+      }
+      for (const ref of refs.slice(from, to).reverse()) expect(index.add(ref)).toBe(true);
+      expect(all(index)).toEqual(refs);
+    }
+  });
 });
