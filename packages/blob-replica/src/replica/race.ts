@@ -67,7 +67,8 @@ export function raceFor(ref: Ref, options: RaceOptions): Promise<Uint8Array> {
 
     const fail = (store: number, error: unknown) => {
       running.delete(store);
-      if (!hasCode(error, "not-found")) latencies.failed(store);
+      // These are answers, in time: whoever gives them is asked again, and so finds out what else is to be repaired.
+      if (!hasCode(error, "not-found") && !hasCode(error, "corrupt")) latencies.failed(store);
       failures.push({ store: stores[store]!.name, error });
       options.onFailure(store, error);
       cancelHedge();
