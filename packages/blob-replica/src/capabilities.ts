@@ -205,17 +205,3 @@ export async function* listRefPages(
   options.signal?.throwIfAborted();
   if (length > 0) yield page.subarray(0, length);
 }
-
-/** The refs of pages, one by one: `listRefs` of a store that has pages. */
-export async function* refsOfPages(
-  pages: AsyncIterable<Uint8Array>,
-  signal?: AbortSignal,
-): AsyncGenerator<Ref, void, undefined> {
-  for await (const page of pages) {
-    const text = Buffer.from(page.buffer, page.byteOffset, page.length).toString("hex");
-    for (let at = 0; at < text.length; at += refBytes * 2) {
-      signal?.throwIfAborted();
-      yield text.slice(at, at + refBytes * 2) as Ref; // a page holds whole refs
-    }
-  }
-}

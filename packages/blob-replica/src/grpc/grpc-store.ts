@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { refsOfPages } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { checkPrefix } from "../maintenance/prefix-digests.js";
 import { parseRef, type Ref, refOf } from "../ref.js";
+import { refsOfPages } from "../refs-of-pages.js";
 import type {
   CallOptions,
   GetManyResult,

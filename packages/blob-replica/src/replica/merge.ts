@@ -1,6 +1,7 @@
 import { listRefPages } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { type Ref, refBytes, refFromBytes, refToBytes } from "../ref.js";
+import { uninitialized } from "../uninitialized.js";
 import { follow } from "./abort.js";
 import type { NamedStore } from "./options.js";
 import { saying } from "./settings.js";
@@ -29,7 +30,7 @@ export async function* unionPages(
     await Promise.all(sources.map((source) => source.fill()));
     let live = sources.filter((source) => !source.ended);
     let page = new Page();
-    const heads = new Float64Array(live.length);
+    const heads = new Uint32Array(live.length);
     const pace = new Pace();
     while (live.length > 0) {
       signal?.throwIfAborted();
@@ -55,7 +56,7 @@ export async function* unionPages(
 }
 
 class Page {
-  readonly bytes: Uint8Array = new Uint8Array(pageRefs * refBytes);
+  readonly bytes: Uint8Array = uninitialized(pageRefs * refBytes);
   readonly words: Uint32Array = new Uint32Array(this.bytes.buffer);
   count = 0;
 
@@ -107,7 +108,7 @@ class Pace {
  * Until the page is full, or one of the sources has nothing left here: then true. `heads` has room for a key of each source: the keys that they are at, side by
  * side, so that choosing the least looks at nothing else.
  */
-function mergeInto(page: Page, sources: readonly Source[], heads: Float64Array, pace: Pace): boolean {
+function mergeInto(page: Page, sources: readonly Source[], heads: Uint32Array, pace: Pace): boolean {
   const first = sources[0]!;
   if (sources.length === 1) return copyRun(page, first, first.count - first.at);
   for (let i = 0; i < sources.length; i++) heads[i] = sources[i]!.key();
@@ -153,7 +154,7 @@ function mergeInto(page: Page, sources: readonly Source[], heads: Float64Array, 
 }
 
 /** Of those with the least key, which is that of `among`, the one with the least ref. */
-function leastOf(sources: readonly Source[], heads: Float64Array, among: number): number {
+function leastOf(sources: readonly Source[], heads: Uint32Array, among: number): number {
   let least = among;
   for (let i = among + 1; i < sources.length; i++) {
     if (heads[i] === heads[least] && compare(sources[i]!, sources[least]!) < 0) least = i;
@@ -164,7 +165,7 @@ function leastOf(sources: readonly Source[], heads: Float64Array, among: number)
 /** Moves the others that are at the same ref past it: how many, and whether one has nothing left then. */
 function passSame(
   sources: readonly Source[],
-  heads: Float64Array,
+  heads: Uint32Array,
   least: number,
 ): { readonly count: number; readonly drained: boolean } {
   const key = heads[least];
@@ -182,7 +183,7 @@ function passSame(
 }
 
 /** Whether one has nothing left then. */
-function moveAll(sources: readonly Source[], heads: Float64Array, refs: number): boolean {
+function moveAll(sources: readonly Source[], heads: Uint32Array, refs: number): boolean {
   let drained = false;
   for (let i = 0; i < sources.length; i++) {
     const source = sources[i]!;
@@ -237,8 +238,8 @@ function compare(a: Source, b: Source): number {
 class Source {
   readonly words: Uint32Array = new Uint32Array(windowRefs * words);
   readonly bytes: Buffer = Buffer.from(this.words.buffer);
-  /** The first 6 bytes of each, as numbers of the same order. */
-  readonly keys: Float64Array = new Float64Array(windowRefs);
+  /** The first 4 bytes of each, as numbers of the same order. */
+  readonly keys: Uint32Array = new Uint32Array(windowRefs);
   at = 0;
   count = 0;
   ended = false;
@@ -308,12 +309,13 @@ class Source {
   /** Makes the keys. @throws BlobError "unordered" */
   #check(): void {
     const { bytes, keys } = this;
-    let before = this.#begun ? this.#last.readUIntBE(0, 6) : -1;
+    const view = this.#view;
+    let before = this.#begun ? this.#last.readUInt32BE(0) : -1;
     for (let i = 0; i < this.count; i++) {
-      const start = i * refBytes;
-      const key = this.#view.getUint32(start) * 65536 + this.#view.getUint16(start + 4);
+      const key = view.getUint32(i * refBytes);
       keys[i] = key;
       if (key <= before && (key < before || this.#order(i) >= 0)) {
+        const start = i * refBytes;
         const ref = refFromBytes(bytes.subarray(start, start + refBytes));
         const last = refFromBytes(i === 0 ? this.#last : bytes.subarray(start - refBytes, start));
         const message = `store ${this.#name} listed ${ref} after ${last}: refs come in their order, each once`;

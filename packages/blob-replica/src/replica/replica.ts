@@ -1,6 +1,6 @@
-import { refsOfPages } from "../capabilities.js";
 import { BlobError, type StoreFailure } from "../errors.js";
 import { parseRef, type Ref } from "../ref.js";
+import { refsOfPages } from "../refs-of-pages.js";
 import type {
   BlobStore,
   CallOptions,

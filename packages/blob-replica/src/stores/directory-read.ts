@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { BlobError } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
+import { uninitialized } from "../uninitialized.js";
 import { systemCode } from "./file-errors.js";
 import type { ReadableFile, StoreFiles } from "./files.js";
 
@@ -115,9 +116,4 @@ async function fillFrom(file: ReadableFile, into: Uint8Array, position: number):
     length += read;
   }
   return length;
-}
-
-/** Memory that is not zeroed, since it is filled at once, and is no part of Node's shared pool. */
-export function uninitialized(length: number): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
 }

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
-import { refsOfPages } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { parseRef, type Ref, refOf } from "../ref.js";
+import { refsOfPages } from "../refs-of-pages.js";
 import type {
   BlobStore,
   CallOptions,

@@ -1,6 +1,7 @@
-import { listRefPages, refsOfPages } from "../capabilities.js";
+import { listRefPages } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { parseRef, type Ref, refOf } from "../ref.js";
+import { refsOfPages } from "../refs-of-pages.js";
 import type { BlobStore, CallOptions, PutOptions, PutResult } from "../store.js";
 import { checkAfter, refForPut, signalOption } from "./arguments.js";
 import type { BlobCodec } from "./codecs.js";

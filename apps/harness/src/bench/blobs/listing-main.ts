@@ -3,6 +3,7 @@
  * The union listing, in a process of its own: `node --expose-gc listing-main.js REFS ROUNDS SAME`. Fills three memory stores with so many refs each, all (SAME is
  * `true`) or none of them the same, then lists them by turns: our pages, our strings, and bobg/bs in a process of its own. Prints `ListingFigures`.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type BlobStore, createReplica, memoryStore, type Replica } from "@x/blob-replica";
 import { askBsPeer, type BsPeerFigures } from "../../servers/index.js";
 import type { ListingFigures, ListingRound } from "./listing.js";
@@ -10,6 +11,8 @@ import type { ListingFigures, ListingRound } from "./listing.js";
 const STORES = 3;
 const REF_BYTES = 32;
 const REFS_PER_SAMPLE = 2048;
+/** After a collection V8 sweeps in the background; who allocates at once waits for that, and with millions of blobs for long. */
+const SWEEP_MS = 500;
 
 const [refs = 0, rounds = 0] = process.argv.slice(2, 4).map(Number);
 const same = process.argv[4] === "true";
@@ -40,6 +43,7 @@ async function listStrings(replica: Replica, each?: () => void): Promise<number>
 /** The most that a listing has beyond what was there before it: of what the process had resident, or of what V8 knows, whichever is more. */
 async function extraBytes(list: (each: () => void) => Promise<number>): Promise<number> {
   globalThis.gc?.();
+  await sleep(SWEEP_MS);
   const before = process.memoryUsage();
   let most = 0;
   await list(() => {
@@ -53,6 +57,7 @@ const expected = same ? refs : STORES * refs;
 
 async function nsPerRef(list: () => Promise<number>): Promise<number> {
   globalThis.gc?.();
+  await sleep(SWEEP_MS);
   const begin = performance.now();
   const count = await list();
   const ns = (performance.now() - begin) * 1e6;

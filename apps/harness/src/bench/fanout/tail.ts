@@ -234,7 +234,10 @@ function toRows(healthy: Figures, [own, ...peers]: readonly Figures[], servers: 
     },
     ({ p99 }) => p99.map((ms, window) => ms / healthy.p99[window]!),
   );
-  compare({ metric: `requests beyond one a call, ${stopped}`, unit: "%" }, ({ extraPercent }) => extraPercent);
+  compare(
+    { metric: `requests beyond one a call, ${stopped}`, unit: "%" },
+    ({ extraPercent }) => extraPercent,
+  );
   compare(
     {
       metric: `requests beyond one a call and beyond the tokens of earlier calls, ${stopped}`,
