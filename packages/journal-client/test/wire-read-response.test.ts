@@ -108,6 +108,13 @@ describe("the decoder of ReadResponse", () => {
     );
   });
 
+  it("refuses a message within it that has more behind a field of number 0", () => {
+    const fragment = new BinaryWriter().uint32(10).string("a/journal").uint32(0).uint32(29).finish();
+    const bytes = new BinaryWriter().uint32(42).bytes(fragment).finish();
+    expect(() => decodeRawReadResponse(bytes)).toThrow("a field has the number 0");
+    expect(() => decodeReadResponse(bytes)).toThrow(expect.objectContaining({ code: "invalid-response" }));
+  });
+
   it("throws nothing but invalid-response, whatever the bytes are", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {

@@ -115,7 +115,7 @@ function readField(reader: BinaryReader, response: RawReadResponse, tag: number)
       response.status = reader.int32();
       return true;
     case (2 << 3) | WireType.LengthDelimited:
-      response.header = wire.Header.decode(reader.bytes());
+      response.header = whole(reader, wire.Header);
       return true;
     case (3 << 3) | WireType.Varint:
       response.offset = BigInt(reader.int64());
@@ -124,7 +124,7 @@ function readField(reader: BinaryReader, response: RawReadResponse, tag: number)
       response.writeHead = BigInt(reader.int64());
       return true;
     case (5 << 3) | WireType.LengthDelimited:
-      response.fragment = wire.Fragment.decode(reader.bytes());
+      response.fragment = whole(reader, wire.Fragment);
       return true;
     case (6 << 3) | WireType.LengthDelimited:
       response.fragmentUrl = reader.string();
@@ -135,4 +135,15 @@ function readField(reader: BinaryReader, response: RawReadResponse, tag: number)
     default:
       return false;
   }
+}
+
+/** A message within the message. The generated decoders stop at a tag of 0, which no writer makes, and what follows it would be read as something else. */
+function whole<Message>(
+  reader: BinaryReader,
+  type: { decode(input: BinaryReader, length: number): Message },
+): Message {
+  const inner = new BinaryReader(reader.bytes());
+  const message = type.decode(inner, inner.len);
+  if (inner.pos !== inner.len) throw new Error("a field has the number 0");
+  return message;
 }
