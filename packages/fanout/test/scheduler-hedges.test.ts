@@ -32,6 +32,22 @@ describe("a hedge", () => {
     expect(bench.finish?.code).toBe("ok");
   });
 
+  it("is not sent for what was answered while the process stood still, and a call in time then has not failed", () => {
+    const bench = new Workbench();
+    for (let call = 0; call < 3; call++) {
+      bench.start([1], [a, b], { hedge: { afterMs: 10 }, deadlineMs: bench.nowMs + 40 });
+    }
+    // The timer is late, and the answers that are there are told before it.
+    bench.nowMs += 50;
+    bench.end(1);
+    expect(bench.finish?.code).toBe("ok");
+    bench.end(2);
+    expect(bench.finish?.code).toBe("ok");
+    expect(bench.sends).toHaveLength(3);
+    bench.pass(0);
+    expect(bench.finish?.code).toBe("deadline");
+  });
+
   it("that fails leaves the request as it was, and takes over when the request fails", () => {
     const bench = new Workbench();
     bench.start([1], [a, b, c], { hedge: { afterMs: 10, maxHedges: 2 } });

@@ -65,7 +65,7 @@ export class Oracle {
       } else this.#onFinish(action);
     }
     this.#checkHedges(actions, serversBefore);
-    this.#after();
+    this.#after(event);
     return actions;
   }
 
@@ -112,8 +112,14 @@ export class Oracle {
     if (event.type === "begun") request.begun = true;
     if (event.type === "end") {
       this.#remove(request.id);
-      if (!request.call.options.perPoint)
-        for (const offset of request.offsets) request.call.satisfied.add(offset);
+      for (const offset of request.offsets) {
+        if (!request.call.options.perPoint) request.call.satisfied.add(offset);
+        else if (!request.call.satisfied.has(offset)) {
+          // It has ended without a value for this one.
+          request.call.lastClass[offset] = "retryable";
+          request.call.failedAt[offset]!.add(request.view.server);
+        }
+      }
     }
     return event.type === "result" ? request : undefined;
   }
@@ -271,9 +277,9 @@ export class Oracle {
     expect(action.code === "ok").toBe(failed.length === 0);
   }
 
-  #after(): void {
+  #after(event: Event): void {
     const { state } = this;
-    check(state.wakeAtMs > this.nowMs, "the next tick is later than the event");
+    check(event.type !== "tick" || state.wakeAtMs > this.nowMs, "after a tick the next is later");
     check(state.budget.tokens >= 0, "no token is owed");
     check(state.budget.tokens <= this.setup.budget.burst, "there are no more tokens than burst");
     check(state.requests.size === this.live.size, "the same requests live inside and outside");

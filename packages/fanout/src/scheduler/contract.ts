@@ -49,7 +49,7 @@ export type SchedulerEvent<P, V> = { readonly nowMs: number } & (
   | { readonly type: "views-error"; readonly call: number; readonly error: unknown }
   /** The caller left or aborted. */
   | { readonly type: "stop"; readonly call: number }
-  /** Time has come to `wakeAtMs`, or passed it. */
+  /** Time has come to `wakeAtMs`, or passed it. To be told behind the answers that are there already. */
   | { readonly type: "tick" }
 );
 

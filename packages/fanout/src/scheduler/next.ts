@@ -17,8 +17,9 @@ import { fill, release } from "./waiting.js";
  * so the same events, fed to a fresh state with the same seed, give the same actions.
  *
  * The state is changed in place and returned, and the one that was passed in must not be used again: a call may have 100,000
- * points, and a copy for each event would cost more than all the rest. Whatever is due at the event's time is done
- * too, so a late "tick" loses nothing, and `wakeAtMs` is later than the event.
+ * points, and a copy for each event would cost more than all the rest. What is due is done at a "tick" alone, after which `wakeAtMs` is
+ * later than it: when the process stood still, the answers that came meanwhile are told one by one, and the first of them must not make
+ * hedges for the others.
  *
  * @throws FanoutError "invalid-argument" from "start", for views that are none; that call was never there then
  */
@@ -30,7 +31,7 @@ export function next<P, V>(
   state.actions = actions;
   if (event.nowMs > state.nowMs) state.nowMs = event.nowMs;
   handle(state, event);
-  settle(state);
+  settle(state, event.type === "tick");
   sweepServers(state);
   state.wakeAtMs = state.timers.nextMs;
   return { state, actions };
@@ -67,8 +68,8 @@ function handle<P, V>(state: SchedulerState<P, V>, event: SchedulerEvent<P, V>):
   }
 }
 
-/** Does what has become possible or due by what was done, until there is nothing more. */
-function settle<P, V>(state: SchedulerState<P, V>): void {
+/** Does what has become possible by what was done and, at a tick, what is due, until there is nothing more. */
+function settle<P, V>(state: SchedulerState<P, V>, ticks: boolean): void {
   for (;;) {
     if (state.complete.length > 0) {
       // It may be there twice, or have been closed before.
@@ -80,7 +81,7 @@ function settle<P, V>(state: SchedulerState<P, V>): void {
       fill(state, server);
     }
     if (state.complete.length > 0 || state.roomy.size > 0) continue;
-    const due = state.timers.take(state.nowMs);
+    const due = ticks ? state.timers.take(state.nowMs) : undefined;
     if (due !== undefined) ring(state, due);
     else {
       hedgeUnpaid(state);

@@ -1,6 +1,6 @@
 import { unassign } from "./assign.js";
 import type { SchedulerEvent } from "./contract.js";
-import { close, failuresOf } from "./finish.js";
+import { close, expire, failuresOf } from "./finish.js";
 import { withDefaults } from "./hedge-delay.js";
 import { locate } from "./locate.js";
 import { failRanks } from "./points.js";
@@ -21,7 +21,7 @@ export function start<P, V>(state: SchedulerState<P, V>, event: Start<P, V>): vo
   if (call.openCount === 0 || call.options.deadlineMs <= state.nowMs) {
     tellPlan(0, 0);
     if (call.openCount === 0) state.complete.push(call);
-    else state.timers.set(call, state.nowMs);
+    else expire(state, call);
     return;
   }
   const ranks = new Uint32Array(call.openCount);
