@@ -100,6 +100,28 @@ describe("verify", () => {
     );
   });
 
+  it("tells what is bad in the order of the refs, also when the first is read last", async () => {
+    const good = memoryStore();
+    const refs: Ref[] = [];
+    for (let n = 0; n < 4; n++) refs.push((await good.put(blob(n))).ref);
+    refs.sort();
+    let others = (): void => {};
+    const othersAreRead = new Promise<void>((resolve) => {
+      others = resolve;
+    });
+    const damaged = damagedStore(good, new Map(refs.map((ref) => [ref, "corrupt"])));
+    let reads = 0;
+    const store: BlobStore = {
+      ...damaged,
+      async get(ref, options) {
+        if (ref === refs[0]) await othersAreRead;
+        else if (++reads === refs.length - 1) others();
+        return await damaged.get(ref, options);
+      },
+    };
+    expect((await verify(store)).bad.map(({ ref }) => ref)).toEqual(refs);
+  });
+
   it("gets further with each run, also when a bad blob is found sooner than the ones before it are read", async () => {
     const good = memoryStore();
     for (let n = 0; n < 3; n++) await good.put(blob(n));

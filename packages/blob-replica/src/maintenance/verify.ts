@@ -38,6 +38,7 @@ export interface VerifyProgress {
 }
 
 export interface VerifyReport extends Omit<VerifyProgress, "bad"> {
+  /** In the order of their refs, however the reads ended. */
   readonly bad: readonly BadBlob[];
   /** Every ref that the store listed was read; `bad` tells how that went. */
   readonly complete: boolean;
@@ -122,7 +123,7 @@ class Verification {
     const complete = stopped === undefined;
     return {
       ...this.#progress(),
-      bad: this.#bad,
+      bad: this.#bad.sort((a, b) => (a.ref < b.ref ? -1 : 1)),
       complete,
       sound: complete && this.#bad.every((each) => each.repaired),
       ...(stopped && { stopped: stopped.error }),
