@@ -213,6 +213,14 @@ describe("subscriptions over HTTP", { timeout: 30_000 }, () => {
       await http.send("DELETE", `${at}/consumers/thief`);
     });
 
+    it("commits none of several when one of them is bad", async () => {
+      const acks = messages.map(({ ack }) => ack);
+      for (const bad of ["hello", acks[4]?.replace(/\d+$/, "6") as string]) {
+        const answer = await http.commit(at, "me", [...acks, bad]);
+        expect(answer).toMatchObject({ status: 400, json: { error: { code: "invalid-ack" } } });
+      }
+    });
+
     it("has committed nothing by all that", async () => {
       await http.send("DELETE", `${at}/consumers/me`);
       const again = await http.pullCount(at, "next", 5);

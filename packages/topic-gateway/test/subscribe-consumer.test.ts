@@ -330,6 +330,23 @@ describe("acknowledging", () => {
     expect(await outcome(consumer.acknowledge(ack))).toBe("done");
   });
 
+  it("of many commits none when one is bad, and all others when the segment of one is not held any more", async () => {
+    const log = await world.open("0-65535", "a:1", [], ["k:1", "k:2"]);
+    const consumer = await join(await world.process());
+    const messages = await consumer.pull({ maxMessages: 10, waitMs: 0 });
+    const [first, second] = messages.map(({ ack }) => ack) as [string, string];
+    const lost = first.split(".").with(1, "1").join(".");
+    expect(await outcome(consumer.acknowledgeAll([second, "hello"]))).toBe("invalid-ack");
+    expect(await outcome(consumer.acknowledgeAll([second, lost, second.replace(/\d+$/, "3")]))).toBe(
+      "invalid-ack",
+    );
+    await world.advance(100);
+    expect(await bookmark(log)).toMatchObject({ sequence: 0 });
+    expect(await outcome(consumer.acknowledgeAll([lost, first, second]))).toBe("lease-lost");
+    expect(await bookmark(log)).toMatchObject({ sequence: 2 });
+    expect(await outcome(consumer.acknowledgeAll([]))).toBe("done");
+  });
+
   it("still answers rightly for a segment that is finished", async () => {
     const log = await world.open("0-65535", "a:1", [], ["k:1", "k:2"]);
     await world.seal(log);

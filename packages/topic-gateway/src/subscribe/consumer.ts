@@ -57,6 +57,12 @@ export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
    * @throws TopicError "lease-lost" (it will be delivered again), "invalid-ack", "closed"
    */
   acknowledge(ack: string): Promise<void>;
+  /**
+   * Acknowledges many, which then share transactions. When one of them is no acknowledgement of a message that was delivered here
+   * ("invalid-ack"), none is. One whose segment is not held any more ("lease-lost") stops no other.
+   * @throws as `acknowledge`, when all that could be done is durable
+   */
+  acknowledgeAll(acks: readonly string[]): Promise<void>;
   /** As `acknowledge`, for a message of a segment that this consumer holds now. */
   acknowledgeId(id: MessageIdParts): Promise<void>;
   /** What it holds now. */

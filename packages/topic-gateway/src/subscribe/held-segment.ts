@@ -3,7 +3,7 @@ import { TopicError } from "../errors.js";
 import type { MessageIdParts } from "../protocol/message-id.js";
 import type { SegmentId, SegmentName } from "../protocol/segment-id.js";
 import { segmentName } from "../protocol/segment-id.js";
-import { type CommitResult, Committer, handled } from "./committer.js";
+import { type CommitResult, Committer } from "./committer.js";
 import { DeliveryQueue } from "./delivery-queue.js";
 import { IdTimes } from "./id-times.js";
 import { commitBookmark, type LeasePort, type SegmentLease } from "./lease-txns.js";
@@ -122,18 +122,18 @@ export class HeldSegment implements MessageOrigin {
     return new DeliveredMessage(this, chunk, sequence);
   }
 
+  /** @throws TopicError "invalid-ack" */
+  checkDelivered(sequence: number): void {
+    if (sequence <= this.#delivered) return;
+    throw new TopicError(
+      "invalid-ack",
+      `sequence ${sequence} of ${this.name} was not delivered: up to ${this.#delivered} can be acknowledged`,
+    );
+  }
+
+  /** Of one that was delivered. */
   acknowledge(sequence: number): Promise<void> {
     this.#options.on.acknowledged();
-    if (sequence > this.#delivered) {
-      return handled(
-        Promise.reject(
-          new TopicError(
-            "invalid-ack",
-            `sequence ${sequence} of ${this.name} was not delivered: up to ${this.#delivered} can be acknowledged`,
-          ),
-        ),
-      );
-    }
     const done = this.#committer.acknowledge(sequence);
     if (this.#committer.acknowledged >= this.#delivered) this.#onDrained?.();
     return done;

@@ -3,13 +3,13 @@ import type { ClientContext } from "../client/context.js";
 import { TopicError } from "../errors.js";
 import type { MessageIdParts } from "../protocol/message-id.js";
 import { sleep } from "../protocol/runtime.js";
-import type { SegmentName } from "../protocol/segment-id.js";
-import { type AckParts, parseAck } from "./ack-token.js";
+import { parseAck } from "./ack-token.js";
 import { Assignment, type AssignmentOptions } from "./assignment.js";
-import { handled, leaseLost } from "./committer.js";
+import { handled } from "./committer.js";
 import type { Consumer, HeldSegmentStatus, PullOptions } from "./consumer.js";
 import type { HeldSegment } from "./held-segment.js";
 import type { DeliveredMessage, Message } from "./message.js";
+import { segmentOfAck, segmentOfId } from "./named-segment.js";
 import { Wakes } from "./wakes.js";
 
 export interface SessionConsumerSettings extends Omit<AssignmentOptions, "context" | "session" | "on"> {
@@ -181,52 +181,41 @@ export class SessionConsumer implements Consumer {
   // --- acknowledging
 
   acknowledge(ack: string): Promise<void> {
+    return this.acknowledgeAll([ack]);
+  }
+
+  acknowledgeAll(acks: readonly string[]): Promise<void> {
+    const named: { readonly held: HeldSegment; readonly sequence: number }[] = [];
+    let lost: Promise<never> | undefined;
     this.#progress();
     try {
-      if (this.#ended) throw this.#failure ?? closed();
-      const parts = parseAck(ack);
-      return this.#namedBy(parts).acknowledge(parts.sequence);
+      this.#throwIfEnded();
+      for (const ack of acks) {
+        const parts = parseAck(ack);
+        try {
+          const held = segmentOfAck(this.#assignment, this.#pastSessions, parts);
+          named.push({ held, sequence: parts.sequence });
+        } catch (error) {
+          if (!(error instanceof TopicError && error.code === "lease-lost")) throw error;
+          lost ??= handled(Promise.reject(error));
+        }
+      }
     } catch (error) {
       return handled(Promise.reject(error));
     }
+    const commits = named.map(({ held, sequence }) => held.acknowledge(sequence));
+    if (lost) commits.push(lost);
+    return commits.length === 1 ? commits[0]! : handled(allOf(commits));
   }
 
   acknowledgeId(id: MessageIdParts): Promise<void> {
     this.#progress();
-    if (this.#ended) return handled(Promise.reject(this.#failure ?? closed()));
-    const { held, ended } = this.#assignment;
-    const isOf = (segment: HeldSegment): boolean =>
-      segment.id.range.from === id.rangeFrom && segment.id.startTime <= id.time;
-    // Of those that start at the same hash the one that began last before the message; ended ones were held earlier.
-    let found: HeldSegment | undefined;
-    for (const segment of [...ended.values(), ...held.values()]) {
-      if (isOf(segment) && (!found || segment.id.startTime >= found.id.startTime)) found = segment;
+    try {
+      this.#throwIfEnded();
+      return segmentOfId(this.#assignment, this.#pastSessions, id).acknowledge(id.sequence);
+    } catch (error) {
+      return handled(Promise.reject(error));
     }
-    if (!found) return handled(Promise.reject(leaseLost()));
-    if (found.hasDelivered(id)) return found.acknowledge(id.sequence);
-    // An id does not say under which lease its message came: it may have been an earlier one.
-    const mayBeEarlier = found.state !== "open" || found.isAgain || this.#pastSessions.length > 0;
-    const error = mayBeEarlier
-      ? leaseLost()
-      : new TopicError("invalid-ack", "no message with this id was delivered by this consumer");
-    return handled(Promise.reject(error));
-  }
-
-  /** @throws TopicError "lease-lost", "invalid-ack" */
-  #namedBy({ session, segment, lease }: AckParts): HeldSegment {
-    const { held, ended, sessionId } = this.#assignment;
-    if (session !== sessionId) {
-      if (this.#pastSessions.includes(session)) throw leaseLost();
-      throw new TopicError(
-        "invalid-ack",
-        "the acknowledgement is of a message that another session delivered",
-      );
-    }
-    // Only looked up: what has no such name has no such segment.
-    const name = segment as SegmentName;
-    const found = held.get(name) ?? ended.get(name);
-    if (found?.lease !== lease) throw leaseLost();
-    return found;
   }
 
   // --- sessions
@@ -349,6 +338,12 @@ export class SessionConsumer implements Consumer {
 /** Trying again with another session can help. */
 function isPassing(error: unknown): boolean {
   return error instanceof CoordError && (error.code === "unavailable" || error.code === "lease-not-found");
+}
+
+/** Fails with the first that has failed, when all are over. */
+async function allOf(commits: readonly Promise<void>[]): Promise<void> {
+  for (const commit of await Promise.allSettled(commits))
+    if (commit.status === "rejected") throw commit.reason;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
