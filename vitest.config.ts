@@ -25,6 +25,7 @@ const projects = ["packages", "apps"].flatMap((group) =>
         // Ends what hangs, and judges no speed: tests that compute for seconds take several times as long on a machine with other work.
         testTimeout: 30_000,
         hookTimeout: 60_000,
+        expect: { poll: { timeout: 20_000 } },
         // The apps come after the packages, one file at a time: their tests run real processes, which other work would slow down. Those
         // of the packages wait for disks a lot, and use all cores.
         sequence: { groupOrder: group === "apps" ? 1 : 0 },

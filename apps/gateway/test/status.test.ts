@@ -3,6 +3,8 @@ import type { Status } from "../src/http/status.js";
 import { startGateway, type TestGateway } from "./support/gateway.js";
 import { Http } from "./support/http.js";
 
+const soon = { timeout: 20_000 };
+
 describe("the status of a gateway with its buffers in the same process", { timeout: 30_000 }, () => {
   let gateway: TestGateway;
   let http: Http;
@@ -16,7 +18,7 @@ describe("the status of a gateway with its buffers in the same process", { timeo
 
   it("shows that its one buffer is healthy, since when, and when it last answered", async () => {
     const before = Date.now();
-    await expect.poll(async () => (await status()).buffers[0]?.health?.healthy).toBe(true);
+    await expect.poll(async () => (await status()).buffers[0]?.health?.healthy, soon).toBe(true);
     const { buffers, registry } = await status();
     expect(buffers).toHaveLength(1);
     expect(buffers[0]).toMatchObject({
@@ -40,7 +42,7 @@ describe("the status of a gateway with its buffers in the same process", { timeo
   });
 
   it("is in the metrics as well", async () => {
-    await expect.poll(async () => (await http.get("/metrics")).text).toContain('{outcome="ok"}');
+    await expect.poll(async () => (await http.get("/metrics")).text, soon).toContain('{outcome="ok"}');
     const { text } = await http.get("/metrics");
     expect(text).toMatch(/^topic_buffer_probes_total\{outcome="ok"\} [1-9]/m);
     expect(text).toMatch(/^topic_buffer_health\{state="healthy"\} 1$/m);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,9 +26,13 @@ interface Ran {
 
 async function bench(
   args: readonly string[],
-  onStart: (child: ChildProcess) => void = () => {},
+  options: { readonly temporary?: string; readonly onStart?: (child: ChildProcess) => void } = {},
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const { temporary = tmpdir(), onStart = () => {} } = options;
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, TMPDIR: temporary },
+  });
   const texts = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
     child[name].setEncoding("utf8").on("data", (part: string) => {
@@ -145,22 +149,23 @@ describe.skipIf(!hasServers)("the benchmark of topics", { timeout: 180_000 }, ()
     ["is interrupted", "SIGTERM"],
     ["is killed", "SIGKILL"],
   ] as const)("leaves no process behind when it %s in the middle", async (_, signal) => {
-    const folders = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith("x-bench-ours-"));
-    const before = new Set(folders());
+    // Its own, so that the folders of others are not taken for its own.
+    const temporary = mkdtempSync(join(tmpdir(), "x-harness-bench-"));
     let started: number[] = [];
-    const ran = await bench(["topics", "--json"], (child) => {
+    const onStart = (child: ChildProcess): void => {
       const running = eventually(() => {
         // A supervisor and a server for each of etcd, buffer, Redis, NATS and raw log, and four clients.
         started = descendants(child.pid as number);
         return started.length >= 14;
       });
       running.finally(() => child.kill(signal)).catch(() => {});
-    });
+    };
+    const ran = await bench(["topics", "--json"], { temporary, onStart });
     expect(started.length).toBeGreaterThanOrEqual(14);
     await eventually(() => started.every(isGone));
     expect(ran.stdout).toBe("");
-    const left = folders().filter((name) => !before.has(name));
-    for (const name of left) rmSync(join(tmpdir(), name), { recursive: true });
+    const left = readdirSync(temporary).filter((name) => name.startsWith("x-bench-ours-"));
+    rmSync(temporary, { recursive: true });
     if (signal === "SIGKILL") return; // nobody is there to remove folders
     expect(ran.code).toBe(1);
     expect(ran.stderr).toContain("interrupted by SIGTERM");

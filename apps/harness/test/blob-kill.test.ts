@@ -39,10 +39,15 @@ interface Told {
 }
 
 /** Kills as soon as so many lines were told, or a moment later: from its first line on, so that also its openings are struck. */
-async function runUntilKilled(sites: readonly Site[], first: number, random: SeededRandom): Promise<Told> {
-  const killAt = random.integer(1, mostLines);
+async function runUntilKilled(
+  sites: readonly Site[],
+  first: number,
+  random: SeededRandom,
+  isLast: boolean,
+): Promise<Told> {
+  const killAt = isLast ? mostLines : random.integer(1, mostLines);
   const turns = random.integer(0, 20);
-  const away = random.chance(0.5) ? "four" : "none";
+  const away = isLast || random.chance(0.5) ? "four" : "none";
   const folders = sites.map(({ folder }) => folder);
   const child = spawn(process.execPath, [writer, String(first), away, ...folders], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -95,10 +100,11 @@ it(`keeps every acknowledged put, and serves none torn, when writers are killed 
       folder: join(root, `${lane}-${i}`),
       acknowledged: new Set<Ref>(),
     }));
-    while (struck < points && !failed) {
+    for (let isLast = false; !isLast && !failed; ) {
+      isLast = struck >= points;
       const kill = kills++;
       const random = new SeededRandom(`${seed}/${kill}`);
-      const { opened, acknowledged } = await runUntilKilled(sites, kill * 1000, random);
+      const { opened, acknowledged } = await runUntilKilled(sites, kill * 1000, random, isLast);
       struck += opened.size;
       for (const [i, numbers] of acknowledged) {
         const { folder, acknowledged: all } = sites[i] as Site; // as many as there are folders
@@ -148,5 +154,6 @@ it(`keeps every acknowledged put, and serves none torn, when writers are killed 
     `${kills} kills at ${struck} points; ${total} puts were acknowledged, and ${missing} of their asynchronous writes were left to a restart`,
   );
   expect(total).toBeGreaterThan(points);
-  expect(missing).toBeGreaterThan(total / 20);
+  // The last process of each lane told of at least 49 puts while a store was away, and at most 24 of them were of what an earlier one had put.
+  expect(missing).toBeGreaterThanOrEqual(processes * 25);
 });

@@ -155,13 +155,13 @@ describe("a start that fails", { timeout: 30_000 }, () => {
     const error: Error = await startProcess("-e", {
       ready: /^READY/,
       args: ["console.log('pid', process.pid); setInterval(() => {}, 1000)"],
-      readyWithinMs: 2_000,
+      readyWithinMs: 5_000,
     }).then(
       () => expect.unreachable(),
       (reason) => reason,
     );
     expect(error).toMatchObject({ code: "not-ready" });
-    const told = /^process was not ready within 2000 ms; its log is (.*), which ends with:\npid (\d+)$/.exec(
+    const told = /^process was not ready within 5000 ms; its log is (.*), which ends with:\npid (\d+)$/.exec(
       error.message,
     );
     expect(isGone(Number(told?.[2]))).toBe(true);

@@ -27,12 +27,14 @@ describe("a registry of simulated servers", { timeout: 120_000 }, () => {
   it("has no dearer transitions with 10,000 servers than with 100, but for caches that are smaller", async ({
     signal,
   }) => {
-    expect(figure(await transitions(context(signal)), "10,000 servers to 100")).toBeLessThan(10);
+    const rows = await transitions(context(signal));
+    // The best window: others show what else the machine was doing.
+    const ratio = rows.find(({ metric }) => metric.includes("10,000 servers to 100"))?.spread?.[0];
+    expect(ratio).toBeLessThan(10);
   });
 
   it("finds the views for a point in a microsecond, and allocates nothing for it", async ({ signal }) => {
     const rows = await lookups(context(signal));
-    // The best window: others show what else the machine was doing.
     expect(rows.find(({ unit }) => unit === "ns")?.spread?.[0]).toBeLessThan(5_000);
     expect(figure(rows, "heap growth")).toBeLessThan(5);
   });

@@ -255,7 +255,7 @@ describe("split and join", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const source = (async function* () {
-      for (let i = 1; ; i++) {
+      for (let i = 1; i < 10_000; i++) {
         if (i === 20) controller.abort(reason);
         yield noise(4096, i);
       }

@@ -13,6 +13,7 @@ import {
   portOf,
   put,
   revisionsOf,
+  soon,
   take,
   watchMessagesSent,
   watchStreamsOpened,
@@ -20,7 +21,7 @@ import {
 
 const root = { username: "root", password: "secret" };
 const reader = { username: "reader", password: "open" };
-const impatient = { requestTimeoutMs: 2_000, probeIntervalMs: 100, maxReconnectDelayMs: 200 };
+const impatient = { requestTimeoutMs: 20_000, probeIntervalMs: 100, maxReconnectDelayMs: 200 };
 
 describe.skipIf(!requireServer("etcd"))("real etcd with authentication", { timeout: 60_000 }, () => {
   let etcd: EtcdServer;
@@ -106,9 +107,9 @@ describe.skipIf(!requireServer("etcd"))("real etcd with authentication", { timeo
     const watch = iterate(coord.watch({ key: "own/quiet" }, { fromRevision: first + 1n }));
     const pending = take(watch, 1);
     const sent = await watchMessagesSent(etcd.endpoint);
-    await expect.poll(() => watchMessagesSent(etcd.endpoint)).toBeGreaterThan(sent + 10);
+    await expect.poll(() => watchMessagesSent(etcd.endpoint), soon).toBeGreaterThan(sent + 10);
     const streams = await watchStreamsOpened(etcd.endpoint);
-    await expect.poll(() => watchMessagesSent(etcd.endpoint)).toBeGreaterThan(sent + 30);
+    await expect.poll(() => watchMessagesSent(etcd.endpoint), soon).toBeGreaterThan(sent + 30);
     expect(await watchStreamsOpened(etcd.endpoint)).toBe(streams);
     const revision = await put(coord, "own/quiet");
     expect(revisionsOf(await pending)).toEqual([revision]);

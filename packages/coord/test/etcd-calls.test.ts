@@ -8,7 +8,7 @@ import {
 } from "../../../apps/harness/src/servers/index.js";
 import { type EtcdCoordOptions, etcdCoord } from "../src/etcd.js";
 import type { Coord, Txn } from "../src/port.js";
-import { FaultyProxy, portOf, put } from "./etcd-support.js";
+import { FaultyProxy, portOf, put, soon } from "./etcd-support.js";
 
 const increment: Txn = { then: [{ type: "put", key: "count", value: "" }] };
 
@@ -46,7 +46,7 @@ describe.skipIf(!requireServer("etcd"))("calls to real etcd", { timeout: 60_000 
       await behind.txn(increment);
       proxy.swallow("toClient");
       const failed = expect(behind.txn(increment)).rejects.toMatchObject({ code: "unavailable" });
-      await expect.poll(times).toBe(before + 2n);
+      await expect.poll(times, soon).toBe(before + 2n);
       proxy.swallow();
       proxy.cut();
       await failed;
@@ -67,7 +67,7 @@ describe.skipIf(!requireServer("etcd"))("calls to real etcd", { timeout: 60_000 
     await etcd.kill("SIGKILL");
     const all = await Promise.all(outcomes);
     await etcd.restart();
-    await expect.poll(() => times().catch(({ code }) => code)).toBeTypeOf("bigint");
+    await expect.poll(() => times().catch(({ code }) => code), soon).toBeTypeOf("bigint");
     const done = all.filter((outcome) => outcome === "done").length;
     expect(all.filter((outcome) => outcome !== "done" && outcome !== "unavailable")).toEqual([]);
     const applied = await times();
@@ -77,13 +77,13 @@ describe.skipIf(!requireServer("etcd"))("calls to real etcd", { timeout: 60_000 
 
   it("gives up at its deadline when etcd does not answer, and takes a new connection then", async () => {
     await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
-    await using behind = etcdCoord({ hosts: proxy.endpoint, requestTimeoutMs: 200 });
+    await using behind = etcdCoord({ hosts: proxy.endpoint, requestTimeoutMs: 3_000 });
     const lease = await behind.grantLease(60_000);
     proxy.freezeExisting();
     for (const call of [() => behind.txn(increment), () => behind.keepAlive(lease.id)]) {
       await expect(call()).rejects.toMatchObject({
         code: "unavailable",
-        message: expect.stringContaining("200 ms"),
+        message: expect.stringContaining("3000 ms"),
       });
       await expect(behind.get({ key: "count" })).resolves.toMatchObject({ kvs: [] });
       proxy.freezeExisting();
@@ -115,11 +115,11 @@ describe.skipIf(!requireServer("etcd"))("calls to real etcd", { timeout: 60_000 
   it("does not fail others' calls when one is aborted while all of them wait for the connection", async () => {
     await using proxy = await FaultyProxy.start(portOf(etcd.endpoint));
     proxy.hold();
-    await using behind = etcdCoord({ hosts: proxy.endpoint });
+    await using behind = etcdCoord({ hosts: proxy.endpoint, requestTimeoutMs: 30_000 });
     const abort = new AbortController();
     const aborted = behind.get({ key: "a" }, { signal: abort.signal }).catch(() => "aborted");
     const others = [behind.get({ key: "b" }), behind.txn({})];
-    await expect.poll(() => proxy.accepted).toBeGreaterThan(0);
+    await expect.poll(() => proxy.accepted, soon).toBeGreaterThan(0);
     abort.abort();
     expect(await aborted).toBe("aborted");
     // etcd3 would need up to a second to close what the others wait for; the time is another's deadline.
@@ -135,7 +135,7 @@ describe.skipIf(!requireServer("etcd"))("calls to real etcd", { timeout: 60_000 
     await behind.clusterId();
     expect(proxy.open).toBe(1);
     await behind.close();
-    await expect.poll(() => proxy.open).toBe(0);
+    await expect.poll(() => proxy.open, soon).toBe(0);
   });
 
   it("reads from another member when its own is gone, and tells a write once before it changes over", async () => {
@@ -192,19 +192,19 @@ describe.skipIf(!requireServer("etcd"))("calls to real etcd", { timeout: 60_000 
   });
 
   it("finds a lease gone that was kept alive for a while, and then was not", async () => {
-    const lease = await coord.grantLease(1_000);
+    const lease = await coord.grantLease(4_000);
     await coord.txn({ then: [{ type: "put", key: "held", value: "", lease: lease.id }] });
-    const other = await coord.grantLease(1_000);
+    const other = await coord.grantLease(4_000);
     await coord.txn({ then: [{ type: "put", key: "unheld", value: "", lease: other.id }] });
     const unheld = async (): Promise<number> => {
       await coord.keepAlive(lease.id);
       return (await coord.get({ key: "unheld" })).kvs.length;
     };
-    await expect.poll(unheld, { timeout: 20_000 }).toBe(0);
+    await expect.poll(unheld, soon).toBe(0);
     await expect(coord.keepAlive(other.id)).rejects.toMatchObject({ code: "lease-not-found" });
     expect((await coord.get({ key: "held" })).kvs).toHaveLength(1);
     const held = async (): Promise<number> => (await coord.get({ key: "held" })).kvs.length;
-    await expect.poll(held, { timeout: 20_000 }).toBe(0);
+    await expect.poll(held, soon).toBe(0);
     await expect(coord.keepAlive(lease.id)).rejects.toMatchObject({ code: "lease-not-found" });
   });
 

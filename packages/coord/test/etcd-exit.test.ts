@@ -38,7 +38,7 @@ describe.skipIf(!requireServer("etcd"))(
     async function run(body: string): Promise<{ readonly code: number | null; readonly output: string }> {
       const script = join(folder, "program.js");
       await writeFile(script, `import { etcdCoord } from "./etcd.js";\n${body}\nconsole.log("closed");\n`);
-      const child = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "pipe"], timeout: 20_000 });
+      const child = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
       let output = "";
       child.stdout.on("data", (text) => {
         output += text;

@@ -1,6 +1,9 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Coord, WatchBatch } from "../src/port.js";
 
+/** For `expect.poll`, whose own second is short for a process and a disk that others use as well. */
+export const soon: { readonly timeout: number } = { timeout: 20_000 };
+
 type Direction = "toServer" | "toClient";
 
 /** A TCP proxy on loopback whose connections can go bad in the ways that real ones do. */

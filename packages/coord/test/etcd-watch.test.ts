@@ -17,13 +17,15 @@ import {
   portOf,
   put,
   revisionsOf,
+  soon,
   take,
   watchersOn,
   watchMessagesSent,
   watchStreamsOpened,
 } from "./etcd-support.js";
 
-const impatient = { requestTimeoutMs: 1_000, probeIntervalMs: 100, maxReconnectDelayMs: 200 };
+/** The calls and probes that are to be answered have as much time as one that is not. */
+const impatient = { requestTimeoutMs: 5_000, probeIntervalMs: 100, maxReconnectDelayMs: 200 };
 
 describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 }, () => {
   let etcd: EtcdServer;
@@ -62,12 +64,14 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
           await put(coord, "k").catch((error) => expect(error).toMatchObject({ code: "unavailable" }));
       })();
       const reached = told.length + 50;
-      await expect.poll(() => told.length, { timeout: 20_000, interval: 5 }).toBeGreaterThan(reached);
+      await expect.poll(() => told.length, { ...soon, interval: 5 }).toBeGreaterThan(reached);
       await etcd.kill("SIGKILL");
       await etcd.restart();
       stop = true;
       await writing;
     }
+    // The last write may have found no connection yet.
+    await expect.poll(() => coord.get({ key: "k" }).then(() => true, String), soon).toBe(true);
     const last = await put(coord, "k", "last");
     await reading;
     // Nobody else writes, so the revisions have no gaps.
@@ -87,7 +91,7 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
     await expect(coord.get({ key: "pause/a" })).rejects.toMatchObject({ code: "unavailable" });
     await etcd.kill("SIGCONT");
     await expect
-      .poll(() => put(coord, "pause/b", "2").catch((error) => error.code), { timeout: 20_000 })
+      .poll(() => put(coord, "pause/b", "2").catch((error) => error.code), soon)
       .toBeTypeOf("bigint");
     const { kvs } = await coord.get({ prefix: "pause/" });
     const written = kvs.filter(({ key }) => key !== "pause/a").map(({ modRevision }) => modRevision);
@@ -117,16 +121,16 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
     await using behind = etcdCoord({
       hosts: proxy.endpoint,
       ...impatient,
-      requestTimeoutMs: 300,
+      requestTimeoutMs: 2_000,
       probeIntervalMs: 50,
     });
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(0); // those of earlier tests are gone
     const watch = iterate(behind.watch({ key: "quiet" }));
     const pending = take(watch, 1);
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(1);
     const sent = await watchStreamsOpened(etcd.endpoint);
-    // Ten times as long as it would wait for an answer, told by a lease's end: etcd's clock, not ours.
-    const lease = await coord.grantLease(3_000);
+    // Longer than it would wait for an answer, told by a lease's end: etcd's clock, not ours.
+    const lease = await coord.grantLease(5_000);
     await coord.txn({ then: [{ type: "put", key: "other", value: "", lease: lease.id }] });
     const gone = iterate(coord.watch({ key: "other" }));
     await take(gone, 1);
@@ -244,7 +248,9 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
     for (let round = 0; round < 5; round++) newest = await put(coord, `often/${round}`);
     // Two messages for each question, and the first of them may have been asked before.
     const answers = await watchMessagesSent(etcd.endpoint);
-    await expect.poll(() => watchMessagesSent(etcd.endpoint), { interval: 20 }).toBeGreaterThan(answers + 3);
+    await expect
+      .poll(() => watchMessagesSent(etcd.endpoint), { ...soon, interval: 20 })
+      .toBeGreaterThan(answers + 3);
     proxy.redirect(1);
     proxy.cut();
     await etcd.compact(newest);
@@ -266,44 +272,44 @@ describe.skipIf(!requireServer("etcd"))("watching real etcd", { timeout: 60_000 
   });
 
   it("takes the watch off the server when the loop is left, and when the coord is closed", async () => {
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(0); // those of earlier tests are gone
     await put(coord, "left");
     for await (const _ of coord.watch(
       { key: "left" },
       { fromRevision: (await coord.get({ key: "left" })).revision },
     )) {
-      await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+      await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(1);
       break;
     }
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0);
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(0);
 
     const pending = take(iterate(coord.watch({ key: "left" })), 1);
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(1);
     await coord.close();
     await expect(pending).rejects.toMatchObject({ code: "closed" });
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0);
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(0);
   });
 
   it("ends a waiting next when the iterator is returned, connected or not", async () => {
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(0); // those of earlier tests are gone
     await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
     for (const at of [coord, nowhere]) {
       const watch = iterate(at.watch({ key: "returned" }, { fromRevision: 1_000_000n }));
       const pending = watch.next();
-      if (at === coord) await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+      if (at === coord) await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(1);
       await watch.return();
       expect(await pending).toMatchObject({ done: true });
     }
   });
 
   it("rejects with the signal's own reason, at once, connected or not", async () => {
-    await expect.poll(() => watchersOn(etcd.endpoint)).toBe(0); // those of earlier tests are gone
+    await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(0); // those of earlier tests are gone
     await using nowhere = etcdCoord({ hosts: "http://127.0.0.1:1", ...impatient });
     for (const at of [coord, nowhere]) {
       const abort = new AbortController();
       const options = { fromRevision: 1_000_000n, signal: abort.signal };
       const pending = take(iterate(at.watch({ key: "aborted" }, options)), 1);
-      if (at === coord) await expect.poll(() => watchersOn(etcd.endpoint)).toBe(1);
+      if (at === coord) await expect.poll(() => watchersOn(etcd.endpoint), soon).toBe(1);
       const reason = { why: "enough" };
       abort.abort(reason);
       await expect(pending).rejects.toBe(reason);
@@ -385,7 +391,7 @@ describe("watching an etcd that is not there", () => {
     });
     const pending = take(iterate(coord.watch({ key: "k" }, { fromRevision: 1n })), 1);
     const told = expect(pending).rejects.toMatchObject({ code: "closed" });
-    await expect.poll(() => pauses.length).toBeGreaterThanOrEqual(6);
+    await expect.poll(() => pauses.length, soon).toBeGreaterThanOrEqual(6);
     expect(pauses.slice(0, 6)).toEqual([25, 50, 100, 200, 250, 250]);
     await coord.close();
     await told;

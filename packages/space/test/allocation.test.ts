@@ -14,13 +14,21 @@ import {
 
 const COUNT = 20_000;
 const WINDOWS = 15;
+const ROUNDS = 200;
 
 /**
- * By how many bytes the heap grows for each time, once the engine has compiled the code for good. A window in which the collector runs, or
- * the engine itself allocates, shows too little or too much, so it is the median.
+ * By how many bytes the heap grows for each time, once the engine has compiled the code for good. It does that on a thread of its own, which may have to
+ * wait for a core: so it is the least of many rounds, but no more of them than it takes to see nothing.
  */
 function bytesEach(work: (times: number) => number): number {
   for (let warmUp = 0; warmUp < 5; warmUp++) work(COUNT);
+  let least = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS && least >= 1; round++) least = Math.min(least, bytesEachNow(work));
+  return least;
+}
+
+/** A window in which the collector runs, or the engine itself allocates, shows too little or too much, so it is the median. */
+function bytesEachNow(work: (times: number) => number): number {
   const grown: number[] = [];
   for (let window = 0; window < WINDOWS; window++) {
     const before = getHeapStatistics().used_heap_size;

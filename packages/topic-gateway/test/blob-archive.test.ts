@@ -353,7 +353,7 @@ describe("an archive in two folders", () => {
           );
           return [...good.values()].every((bytes, i) => now[i]?.equals(bytes));
         },
-        { timeout: 10_000 },
+        { timeout: 20_000 },
       )
       .toBe(true);
   });

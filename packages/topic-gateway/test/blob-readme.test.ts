@@ -51,7 +51,7 @@ describe("the README's example of an archive", () => {
           Array.from({ length: 20 }, (_, j) => ({ key: `c${j}`, data: `order ${i + j}`, headers })),
         );
       }
-      await expect.poll(isArchived, { timeout: 10_000 }).toBe(true);
+      await expect.poll(isArchived, { timeout: 20_000 }).toBe(true);
       await client.close();
       await archiveExample(coord, directory, (line) => lines.push(line));
     } finally {

@@ -1,18 +1,17 @@
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type EmbeddedCoord, openEmbeddedCoord } from "@x/coord/embedded";
 import { parseEndpoint } from "@x/viewreg";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { pickPorts } from "../../../apps/harness/src/servers/ports.js";
 import { type BufferRegistry, type BufferRegistryOptions, openBufferRegistry } from "../src/index.js";
 import { encodeBuffer, type Runtime } from "../src/protocol.js";
 import { systemRuntime } from "../src/system.js";
 import { type HealthServer, record, startHealthServer, unrecord } from "./support/health-servers.js";
 import { until } from "./support/local-system.js";
 
-describe("the registry of buffers", { timeout: 20_000 }, () => {
+describe("the registry of buffers", { timeout: 60_000 }, () => {
   let folder: string;
   let coord: EmbeddedCoord;
   let one: HealthServer;
@@ -86,10 +85,8 @@ describe("the registry of buffers", { timeout: 20_000 }, () => {
   });
 
   it("lets buffers be asked that it knows nothing of, or could never reach", async () => {
-    const free = createServer().listen(0, "127.0.0.1");
-    await once(free, "listening");
-    const nobody = `127.0.0.1:${(free.address() as AddressInfo).port}`;
-    await new Promise((resolve) => free.close(resolve));
+    const [free] = await pickPorts(1);
+    const nobody = `127.0.0.1:${free}`;
     await record(coord, "three", encodeBuffer({ address: nobody }));
     const registry = await open();
     await until(() => registry.judge(nobody)?.reasons[0] === "disconnected", "it is not reached");

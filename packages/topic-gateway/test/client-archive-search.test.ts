@@ -40,7 +40,7 @@ describe("the search in archived segments", () => {
     // Whoever hears of the end first asks for the next one at once.
     const newcomer = reads[0]?.then(readOne);
     for (let ended = 0; ended < 9; ended++) {
-      await expect.poll(() => running.length).toBeGreaterThan(0);
+      await expect.poll(() => running.length, { timeout: 20_000 }).toBeGreaterThan(0);
       running.shift()?.();
     }
     await newcomer;

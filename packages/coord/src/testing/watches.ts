@@ -5,6 +5,7 @@ import {
   type ComplianceCase,
   complianceCase,
   describeEvent,
+  eventually,
   getOne,
   put,
   putAll,
@@ -149,7 +150,7 @@ export const watchCases: readonly ComplianceCase[] = [
       }
     })();
     for (let index = 0; index < 3; index++) await putAll(coord, put(`${prefix}k`, String(index)));
-    await context.store.pass(context.store.leaseTtlMs / 10);
+    await eventually(context.store, async () => told.length === 3, "the watch keeps up");
     await context.compact(from + 2n);
     for (let index = 3; index < 6; index++) await putAll(coord, put(`${prefix}k`, String(index)));
     await done;

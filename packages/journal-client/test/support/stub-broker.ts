@@ -11,6 +11,7 @@
  */
 import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { pickPorts } from "../../../../apps/harness/src/servers/ports.js";
 import * as wire from "../../src/gen/protocol/protocol.js";
 import { CallEnded, GrpcCall, resetSocket } from "./grpc-call.js";
 import {
@@ -82,17 +83,24 @@ export class StubBroker {
     server.on("stream", (stream, headers) => void this.#play(new GrpcCall(stream, headers)));
   }
 
-  /** On a port of its own, or on the one of a broker that was there before. */
+  /**
+   * On a port of its own, or on the one of a broker that was there before. Not on one that the system gives out: it would be another's as soon as the broker has
+   * gone, and a client that dials it then could connect to itself.
+   */
   static async start(
     options: { readonly zone?: string; readonly suffix?: string; readonly port?: number } = {},
   ): Promise<StubBroker> {
-    const { zone = "zone-a", suffix = "broker-1", port = 0 } = options;
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(port, "127.0.0.1", resolve);
-    });
-    return new StubBroker(server, { zone, suffix });
+    const { zone = "zone-a", suffix = "broker-1" } = options;
+    for (;;) {
+      const port = options.port ?? (await pickPorts(1))[0];
+      const server = createServer();
+      const error = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
+        server.once("error", resolve);
+        server.listen(port, "127.0.0.1", () => resolve(undefined));
+      });
+      if (error === undefined) return new StubBroker(server, { zone, suffix });
+      if (error.code !== "EADDRINUSE" || options.port !== undefined) throw error;
+    }
   }
 
   get port(): number {

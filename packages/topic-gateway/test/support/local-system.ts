@@ -101,7 +101,7 @@ export async function localSystem(
 
 /** Waits until something holds. */
 export async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 25_000;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`it did not come about that ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

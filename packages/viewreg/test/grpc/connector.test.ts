@@ -23,7 +23,7 @@ import {
   grpcConnector,
   minKeepaliveMs,
 } from "../../src/grpc/index.js";
-import { becomes, eventually, Health, insecure, leaves, listen, onEnd } from "./servers.js";
+import { becomes, eventually, Health, insecure, lastingPort, leaves, listen, onEnd } from "./servers.js";
 
 function connect(
   port: number,
@@ -83,7 +83,7 @@ describe("a connection over gRPC", { timeout: 60_000 }, () => {
 
   it("fails where nobody listens, and is ready within a second of somebody listening there", async () => {
     const first = server();
-    const port = await listen(first);
+    const port = await listen(first, { port: await lastingPort() });
     first.forceShutdown();
     const connection = connect(port);
     await becomes(connection, "failed");
@@ -95,7 +95,7 @@ describe("a connection over gRPC", { timeout: 60_000 }, () => {
 
   it("fails when the server's sockets are gone, and comes back with the server", async () => {
     const first = server();
-    const port = await listen(first);
+    const port = await listen(first, { port: await lastingPort() });
     const connection = connect(port);
     await becomes(connection, "ready");
     const states = statesOf(connection);

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { HealthCheckResponse_ServingStatus as ServingStatus } from "../../src/gen/grpc/health/v1/health.js";
 import { CarouselClient, DiagnosticsClient } from "../../src/gen/rpc/views.js";
 import { defineFeatures, type GrpcHealthOptions, grpcConnector, grpcHealth } from "../../src/grpc/index.js";
-import { becomes, eventually, Health, insecure, listen, onEnd } from "./servers.js";
+import { becomes, eventually, Health, insecure, lastingPort, listen, onEnd } from "./servers.js";
 
 const features = defineFeatures({ carousel: CarouselClient, diagnostics: DiagnosticsClient });
 type F = "carousel" | "diagnostics";
@@ -60,7 +60,7 @@ describe("a probe by grpc.health.v1", { timeout: 60_000 }, () => {
   it("asks for the features again after the connection broke", async () => {
     const health = new Health();
     const first = health.addTo(new Server());
-    const port = await listen(first);
+    const port = await listen(first, { port: await lastingPort() });
     const { probe, connection } = await askingPort(port);
     await probe();
     first.forceShutdown();
@@ -252,7 +252,7 @@ describe("listening by grpc.health.v1", { timeout: 60_000 }, () => {
   it("goes on over the next connection", async () => {
     const health = new Health();
     const server = health.addTo(new Server());
-    const port = await listen(server);
+    const port = await listen(server, { port: await lastingPort() });
     const { listenTo, connection } = await askingPort(port, {});
     const heard = listenTo();
     expect(await heard.next()).toEqual({ done: false, value: "serving" });

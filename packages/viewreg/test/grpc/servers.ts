@@ -9,6 +9,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { afterEach, vi } from "vitest";
+import { pickPorts } from "../../../../apps/harness/src/servers/ports.js";
 import type { Connection } from "../../src/connection.js";
 import {
   type HealthCheckRequest,
@@ -34,6 +35,12 @@ export function onEnd(cleanup: () => void): void {
 }
 
 export const insecure = credentials.createInsecure();
+
+/** For a server that is to come back on its port: not one that the system gives out, which another process could have taken meanwhile. */
+export async function lastingPort(): Promise<number> {
+  const [port = 0] = await pickPorts(1);
+  return port;
+}
 
 /** Listens on loopback; ends with the test. */
 export async function listen(

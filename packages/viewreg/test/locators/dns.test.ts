@@ -325,7 +325,7 @@ describe("a locator by SRV name", { timeout: 60_000 }, () => {
 
 describe("with Node's resolver and a real DNS server", { timeout: 60_000 }, () => {
   const resolverOf = (server: DnsServer): DnsResolver =>
-    systemDnsResolver({ servers: [server.address], timeoutMs: 100, tries: 2 });
+    systemDnsResolver({ servers: [server.address], timeoutMs: 1_000, tries: 2 });
 
   it("reads A and AAAA records with their TTL, and SRV records", async () => {
     await using server = await DnsServer.start();

@@ -169,7 +169,7 @@ describe("with real files", { timeout: 20_000 }, () => {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   // So long between polls that only what the file system tells can be in time.
-  const told = { pollMs: 600_000, settleMs: 5 };
+  const told = { pollMs: 600_000, settleMs: 5, graceMs: 10_000 };
   const polled = { pollMs: 20, settleMs: 5, graceMs: 10_000 };
 
   it("follows a file that is written in place, and one that is replaced by a rename", async () => {
