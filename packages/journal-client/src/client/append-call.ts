@@ -18,7 +18,7 @@ export interface AppendCallOptions {
   /** Checks and encodes the request. */
   readonly request: () => Buffer;
   readonly begin: () => CallScope;
-  readonly open: (call: CallScope) => Promise<OpenCall>;
+  readonly open: (call: CallScope) => OpenCall | Promise<OpenCall>;
 }
 
 type Outcome = { readonly answer: Buffer } | { readonly reason: unknown };
@@ -26,7 +26,8 @@ type Outcome = { readonly answer: Buffer } | { readonly reason: unknown };
 /** One Append RPC. It begins at once; how it failed is told by the next `write` or `commit`. */
 export class AppendCall implements AppendStream {
   readonly #options: AppendCallOptions;
-  readonly #opened: Promise<void>;
+  /** Undefined when nothing has to be waited for: it is open, or has failed. */
+  readonly #opened: Promise<void> | undefined;
   #isOpen = false;
   #call: CallScope | undefined;
   #running: ClientWritableStream<Buffer> | undefined;
@@ -38,22 +39,34 @@ export class AppendCall implements AppendStream {
 
   constructor(options: AppendCallOptions) {
     this.#options = options;
-    this.#opened = this.#start().catch((reason: unknown) => {
+    const fail = (reason: unknown): void => {
       this.#outcome = { reason };
       this.#call?.end();
-    });
+    };
+    try {
+      this.#opened = this.#start()?.catch(fail);
+    } catch (reason) {
+      fail(reason);
+    }
   }
 
-  async #start(): Promise<void> {
-    const { method, request, begin, open } = this.#options;
+  #start(): Promise<void> | undefined {
+    const { request, begin, open } = this.#options;
     const bytes = request();
     const call = begin();
     this.#call = call;
-    const opened = await open(call);
+    const opened = open(call);
+    if (opened instanceof Promise) return opened.then((opened) => this.#run(call, opened, bytes));
+    this.#run(call, opened, bytes);
+    return undefined;
+  }
+
+  #run(call: CallScope, opened: OpenCall, request: Buffer): void {
     if (call.aborted) {
       opened.finish({ code: status.CANCELLED, details: "" });
       throw call.reason;
     }
+    const { method } = this.#options;
     const { path, requestSerialize, responseDeserialize } = method;
     const { client } = opened.connection.channel;
     const running = client.makeClientStreamRequest<Buffer, Buffer>(
@@ -62,11 +75,15 @@ export class AppendCall implements AppendStream {
       responseDeserialize,
       opened.metadata,
       (error, answer) => {
+        if (error === null) {
+          opened.finish({ code: status.OK, details: "" });
+          this.#finish(call, { answer: answer! });
+          return;
+        }
         // Until a call is on a connection, its peer is told to be what the channel was asked to dial.
         const nothingSent = running.getPeer() === client.getChannel().getTarget();
-        const { code, details } = error ?? { code: status.OK, details: "" };
-        const failure = opened.finish({ code, details, nothingSent });
-        this.#finish(call, failure === undefined ? { answer: answer! } : { reason: failure });
+        const { code, details } = error;
+        this.#finish(call, { reason: opened.finish({ code, details, nothingSent }) });
       },
     );
     // The callback is told as well.
@@ -74,7 +91,7 @@ export class AppendCall implements AppendStream {
     this.#running = running;
     call.onAbort = () => running.cancel();
     this.#isOpen = true;
-    running.write(bytes);
+    running.write(request);
   }
 
   #finish(call: CallScope, outcome: Outcome): void {
@@ -102,10 +119,7 @@ export class AppendCall implements AppendStream {
     if (!this.#isOpen) await this.#opened;
     this.#checkNotCommitting();
     this.#committing = true;
-    if (!this.#answered()) {
-      this.#send(APPEND_COMMIT);
-      this.#running?.end();
-    }
+    if (!this.#answered()) this.#running?.end(APPEND_COMMIT);
     while (this.#outcome === undefined) await this.#progress();
     if ("reason" in this.#outcome) throw this.#outcome.reason;
     return decodeAppendResponse(this.#outcome.answer);

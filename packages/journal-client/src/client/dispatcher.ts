@@ -50,13 +50,28 @@ export class Dispatcher {
     this.#options = options;
   }
 
-  /** @param call whose signal ends the waiting, if there is any */
-  async connect(destination: Destination, call: { readonly signal: AbortSignal }): Promise<Connection> {
+  /** At once where nothing has to be waited for. @param call whose signal ends the waiting, if there is any */
+  connect(
+    destination: Destination,
+    call: { readonly signal: AbortSignal },
+  ): Connection | Promise<Connection> {
+    const route = this.#route(destination);
+    if (destination.primary === true && route !== undefined) {
+      // The usual case of an append: there is one broker for it.
+      const endpoint = this.#endpoint(route.endpoints[route.primary] ?? "");
+      const channel = endpoint && this.#options.pool.get(endpoint);
+      if (channel?.ready) return this.#use(channel, destination);
+    }
+    return this.#choose(route, destination, call);
+  }
+
+  async #choose(
+    route: Route | undefined,
+    destination: Destination,
+    call: { readonly signal: AbortSignal },
+  ): Promise<Connection> {
     const { pool, defaults, zone, clock, onEvent } = this.#options;
-    const members = this.#members(destination);
-    const [first] = members;
-    // The usual case of an append: there is one broker for it.
-    if (members.length === 1 && first?.channel.ready) return this.#use(first.channel, destination);
+    const members = this.#members(route, destination.primary ?? false);
     const ranked = rankMembers(members, zone, ({ channel }) => channel).map(({ channel }) => channel);
     const others = rankDefaults(
       defaults.map((endpoint) => pool.get(endpoint)),
@@ -77,10 +92,15 @@ export class Dispatcher {
     return this.#use(chosen, destination);
   }
 
-  #members(destination: Destination): readonly { zone: string; endpoint: string; channel: Channel }[] {
-    const { pool, router } = this.#options;
-    const { journal, primary = false } = destination;
-    const route = destination.route ?? (journal === undefined ? undefined : router.route(journal));
+  #route({ route, journal }: Destination): Route | undefined {
+    return route ?? (journal === undefined ? undefined : this.#options.router.route(journal));
+  }
+
+  #members(
+    route: Route | undefined,
+    primary: boolean,
+  ): readonly { zone: string; endpoint: string; channel: Channel }[] {
+    const { pool } = this.#options;
     if (route === undefined) return [];
     return membersOf(route, primary).flatMap((member) => {
       const endpoint = this.#endpoint(member.endpoint);

@@ -113,10 +113,10 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
       method: journalMethods.read,
       request: () => encodeReadRequest(request),
       begin: () => this.#scopes.open(signal),
-      open: (call) =>
+      open: async (call) =>
         openCall(
           this.#opener,
-          { method: journalMethods.read, destination: { journal, route }, scope: readScope(journal) },
+          { method: journalMethods.read, destination: { journal, route }, scope: () => readScope(journal) },
           call,
         ),
       decode: decodeReadResponse,
@@ -135,7 +135,7 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
           {
             method: journalMethods.append,
             destination: { journal, primary: true },
-            scope: appendScope(journal),
+            scope: () => appendScope(journal),
           },
           call,
         ),
@@ -150,13 +150,13 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
       method: journalMethods.list,
       request: () => encodeListRequest(request),
       begin: () => this.#scopes.open(signal),
-      open: (call) =>
+      open: async (call) =>
         openCall(
           this.#opener,
           {
             method: journalMethods.list,
             destination: { wait: true },
-            scope: listScope(listSelector(request)),
+            scope: () => listScope(listSelector(request)),
           },
           call,
         ),
@@ -171,7 +171,7 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
         plan: () => ({
           method: journalMethods.apply,
           destination: { wait: true },
-          scope: applyScope(request),
+          scope: () => applyScope(request),
         }),
         decode: decodeApplyResponse,
       },
@@ -186,7 +186,7 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
         plan: () => ({
           method: journalMethods.listFragments,
           destination: { journal: request.journal },
-          scope: readScope(request.journal),
+          scope: () => readScope(request.journal),
         }),
         decode: decodeFragmentsResponse,
       },
@@ -204,7 +204,7 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
         plan: () => ({
           method: journalMethods.fragmentStoreHealth,
           destination: {},
-          scope: storeScope(),
+          scope: storeScope,
         }),
         decode: decodeFragmentStoreHealthResponse,
       },

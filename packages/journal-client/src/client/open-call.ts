@@ -12,7 +12,8 @@ export type Method = MethodDefinition<Buffer, Buffer>;
 export interface CallPlan {
   readonly method: Method;
   readonly destination: Destination;
-  readonly scope: Scope;
+  /** Asked for when there is an authorizer. */
+  readonly scope: () => Scope;
 }
 
 /** A broker was chosen, and what the call carries. */
@@ -28,16 +29,29 @@ export interface CallOpener {
   readonly auth: Authorizer | undefined;
 }
 
-/** Asks for the authorization, and for the broker: nothing is sent before both are there. */
-export async function openCall(
+/** Asks for the authorization, and for the broker: nothing is sent before both are there. At once when there is nothing to wait for. */
+export function openCall(
   { dispatcher, auth }: CallOpener,
-  { method, destination, scope }: CallPlan,
+  plan: CallPlan,
   call: CallScope,
-): Promise<OpenCall> {
+): OpenCall | Promise<OpenCall> {
   const metadata = new Metadata();
-  const { journal } = destination;
-  if (auth !== undefined) metadata.set("authorization", `Bearer ${await token(auth, scope, call)}`);
-  const connection = await dispatcher.connect(destination, call);
+  if (auth === undefined) {
+    const connection = dispatcher.connect(plan.destination, call);
+    if (!(connection instanceof Promise)) return opened(connection, metadata, plan);
+    return connection.then((connection) => opened(connection, metadata, plan));
+  }
+  return (async () => {
+    metadata.set("authorization", `Bearer ${await token(auth, plan.scope(), call)}`);
+    return opened(await dispatcher.connect(plan.destination, call), metadata, plan);
+  })();
+}
+
+function opened(
+  connection: Connection,
+  metadata: Metadata,
+  { method, destination: { journal } }: CallPlan,
+): OpenCall {
   const endpoint = connection.channel.endpoint.url;
   return {
     connection,

@@ -18,10 +18,25 @@ export function answer(field: string): Place {
 
 /** The place of a field inside of another; a number is an index. */
 export function within(place: Place, field: string | number): Place {
-  return {
-    code: place.code,
-    field: typeof field === "number" ? `${place.field}[${field}]` : `${place.field}.${field}`,
-  };
+  return new Within(place, field);
+}
+
+/** Puts its name together only when somebody asks: nearly all values are right, and every call checks dozens. */
+class Within implements Place {
+  readonly code: Place["code"];
+  readonly #outer: Place;
+  readonly #name: string | number;
+
+  constructor(outer: Place, name: string | number) {
+    this.code = outer.code;
+    this.#outer = outer;
+    this.#name = name;
+  }
+
+  get field(): string {
+    const outer = this.#outer.field;
+    return typeof this.#name === "number" ? `${outer}[${this.#name}]` : `${outer}.${this.#name}`;
+  }
 }
 
 /** A value as it stands in a sentence: short, whatever was given. */

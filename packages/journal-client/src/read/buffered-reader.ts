@@ -62,6 +62,12 @@ export class BufferedReader implements Buffering, ByteSource {
     return this.#joined(Math.min(count, this.#buffered));
   }
 
+  /** As `peek`, at once and without asking the source: undefined when fewer than `count` are buffered. */
+  peekBuffered(count: number): Uint8Array | undefined {
+    this.#checkCount(count);
+    return count <= this.#buffered ? this.#joined(count) : undefined;
+  }
+
   /**
    * Takes exactly so many bytes; undefined at the end of the source.
    * @throws JournalError "unexpected-eof" when the source ends within them (they stay buffered), "invalid-argument"

@@ -2,6 +2,7 @@ import { JournalError } from "../errors.js";
 import type { CompressionCodec } from "../protocol/journal-spec.js";
 import type { Decoder } from "./decoder.js";
 import { gunzip } from "./gzip.js";
+import { recycled } from "./recycled.js";
 import { unsnappy } from "./snappy.js";
 import { unzstd } from "./zstd.js";
 
@@ -14,10 +15,10 @@ const asIs: Decoder = (file) => file;
  */
 export function decoderOf(codec: CompressionCodec, contentEncoding = ""): Decoder {
   const decoder = plainDecoderOf(codec);
-  if (codec === "GZIP" || contentEncoding.toLowerCase() !== "gzip") {
-    return decoder;
+  if (codec !== "GZIP" && contentEncoding.toLowerCase() === "gzip") {
+    return (file) => decoder(gunzip(recycled(file)));
   }
-  return (file) => decoder(gunzip(file));
+  return decoder === asIs ? asIs : (file) => decoder(recycled(file));
 }
 
 function plainDecoderOf(codec: CompressionCodec): Decoder {

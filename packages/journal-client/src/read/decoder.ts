@@ -1,11 +1,13 @@
+import type { FragmentBody } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 
 /**
  * Decompresses a fragment's file as it comes, in bounded memory, no further ahead than its reader wants. Leaving the iteration leaves the
- * file's, and waits until nothing runs. Errors of the file come out as they are.
+ * file's, and waits until nothing runs. Errors of the file come out as they are. What it gives out is in memory of its own; a chunk of the
+ * file it may look at until it asks for the next but one (`recycled`).
  * Throws JournalError "fragment-corrupt", "unexpected-eof" (the file ends too early), "unsupported-codec".
  */
-export type Decoder = (file: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+export type Decoder = (file: FragmentBody) => AsyncIterable<Uint8Array>;
 
 export function fileTooShort(codec: string, cause?: unknown): JournalError {
   return new JournalError(

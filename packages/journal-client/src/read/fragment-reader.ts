@@ -96,28 +96,39 @@ export class FragmentReader extends ByteStream {
     try {
       this.#signal?.throwIfAborted();
       if (target !== undefined && this.#readPlain !== undefined) {
-        const count = await this.#took(await this.#readPlain(target));
-        return count === 0 ? undefined : target.subarray(0, count);
+        const count = await this.#readPlain(target);
+        const taken = this.#take(count) ? count : await this.#takeLast(count);
+        return taken === 0 ? undefined : target.subarray(0, taken);
       }
       this.#readPlain = undefined;
       let next = await this.#content.next();
       while (next.done !== true && next.value.length === 0) {
         next = await this.#content.next();
       }
-      if (next.done === true) {
-        await this.#took(0);
-        return undefined;
+      const chunk = next.done === true ? undefined : next.value;
+      if (chunk !== undefined && this.#take(chunk.length)) {
+        return chunk;
       }
-      const count = await this.#took(next.value.length);
-      return count === next.value.length ? next.value : next.value.subarray(0, count);
+      const count = await this.#takeLast(chunk?.length ?? 0);
+      return chunk?.subarray(0, count);
     } catch (error) {
       await this.#fail(error);
       throw this.#error;
     }
   }
 
-  /** So many bytes were got, 0 at the end. Gives how many of them are the fragment's. */
-  async #took(count: number): Promise<number> {
+  /** So many bytes were got: whether there were any, and all of them are the fragment's, which then are counted. */
+  #take(count: number): boolean {
+    const offset = this.#offset + BigInt(count);
+    if (count === 0 || offset > this.fragment.end) {
+      return false;
+    }
+    this.#offset = offset;
+    return true;
+  }
+
+  /** What `#take` refused: 0 bytes at the end of the file, or more than the fragment has. Gives how many of them are the fragment's. */
+  async #takeLast(count: number): Promise<number> {
     const { end } = this.fragment;
     if (count === 0) {
       if (this.#offset < end) {
@@ -132,10 +143,6 @@ export class FragmentReader extends ByteStream {
       return 0;
     }
     const rest = end - this.#offset;
-    if (rest >= BigInt(count)) {
-      this.#offset += BigInt(count);
-      return count;
-    }
     const tooLong = new JournalError(
       "did-not-read-expected-eof",
       `the file of ${about(this.fragment)} goes on behind the fragment's end ${end}`,

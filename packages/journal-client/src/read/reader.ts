@@ -129,7 +129,8 @@ export class Reader extends ByteStream {
             }
           }
         } else if (this.#state === "direct") {
-          chunk = await this.#readDirect(this.#direct!, target);
+          chunk =
+            target === undefined ? await this.#direct!.read() : await readDirectInto(this.#direct!, target);
           if (chunk === undefined) {
             await this.#leave("ended");
           }
@@ -259,14 +260,6 @@ export class Reader extends ByteStream {
     this.#state = "direct";
   }
 
-  async #readDirect(direct: FragmentReader, target: Uint8Array | undefined): Promise<Uint8Array | undefined> {
-    if (target === undefined) {
-      return direct.read();
-    }
-    const count = await direct.readInto(target);
-    return count === 0 ? undefined : target.subarray(0, count);
-  }
-
   async #fail(error: unknown): Promise<void> {
     if (this.#state !== "failed") {
       const { signal } = this.#options;
@@ -287,4 +280,9 @@ export class Reader extends ByteStream {
     })();
     await this.#leaving;
   }
+}
+
+async function readDirectInto(direct: FragmentReader, target: Uint8Array): Promise<Uint8Array | undefined> {
+  const count = await direct.readInto(target);
+  return count === 0 ? undefined : target.subarray(0, count);
 }

@@ -14,6 +14,8 @@ const CHECKSUM_BYTES = 4;
 const MAX_CONTENT_BYTES = 65_536;
 /** What 64 KiB take at worst, by Snappy's own bound (32 + n + n / 6). */
 const MAX_COMPRESSED_BYTES = 32 + MAX_CONTENT_BYTES + Math.floor(MAX_CONTENT_BYTES / 6);
+/** In memory of its own, copied: buffers made outside of V8 are dear, and their memory is given back late. */
+const OUTPUT = { asBuffer: true, copyOutputData: true };
 
 /**
  * Snappy's framing format (framing_format.txt of google/snappy). Every block of at most 64 KiB has a checksum, which is compared before the
@@ -24,24 +26,32 @@ export const unsnappy: Decoder = async function* (file) {
   const snappy = await optionalPeer(CODEC, "snappy", () => import("snappy"));
   const { crc32c } = await optionalPeer(CODEC, "@node-rs/crc32", () => import("@node-rs/crc32"));
 
-  const decode = (block: Uint8Array, compressed: boolean): Uint8Array => {
-    const data = block.subarray(CHECKSUM_BYTES);
-    let content: Uint8Array = data;
+  const decode = (frame: Uint8Array, compressed: boolean): Uint8Array => {
+    const data = frame.subarray(HEADER_BYTES + CHECKSUM_BYTES);
+    let content: Uint8Array;
     if (compressed) {
       const length = contentLength(data);
       try {
-        // Its own copy: buffers made outside of V8 are dear, and their memory is given back late.
-        content = snappy.uncompressSync(data, { asBuffer: true, copyOutputData: true }) as Uint8Array;
+        content = snappy.uncompressSync(data, OUTPUT) as Uint8Array;
       } catch (error) {
         throw corrupt(CODEC, "a block does not decompress", error);
       }
       if (content.length !== length) {
         throw corrupt(CODEC, "a block is not as long as it says");
       }
-    } else if (data.length > MAX_CONTENT_BYTES) {
-      throw corrupt(CODEC, `a block is longer than ${MAX_CONTENT_BYTES} bytes`);
+    } else {
+      if (data.length > MAX_CONTENT_BYTES) {
+        throw corrupt(CODEC, `a block is longer than ${MAX_CONTENT_BYTES} bytes`);
+      }
+      // The file's memory comes to hold others of its bytes.
+      content = Uint8Array.prototype.slice.call(data);
     }
-    if (maskedChecksum(crc32c(content)) !== littleEndian(block, CHECKSUM_BYTES)) {
+    const checksum =
+      frame[HEADER_BYTES]! |
+      (frame[HEADER_BYTES + 1]! << 8) |
+      (frame[HEADER_BYTES + 2]! << 16) |
+      (frame[HEADER_BYTES + 3]! << 24);
+    if (maskedChecksum(crc32c(content)) !== checksum) {
       throw corrupt(CODEC, "a block's checksum is another");
     }
     return content;
@@ -57,7 +67,8 @@ export const unsnappy: Decoder = async function* (file) {
   let begun = false;
   try {
     while (true) {
-      const header = await takeUntilEnd(input, HEADER_BYTES);
+      // Nothing is waited for as long as a whole block is here.
+      const header = input.peekBuffered(HEADER_BYTES) ?? (await input.peek(HEADER_BYTES));
       if (header.length < HEADER_BYTES) {
         if (header.length === 0) {
           return;
@@ -65,7 +76,7 @@ export const unsnappy: Decoder = async function* (file) {
         throw fileTooShort(CODEC);
       }
       const type = header[0]!;
-      const length = littleEndian(header.subarray(1), 3);
+      const length = header[1]! | (header[2]! << 8) | (header[3]! << 16);
       if (!begun && type !== STREAM_IDENTIFIER) {
         throw corrupt(CODEC, "it does not begin with a stream identifier");
       }
@@ -73,16 +84,19 @@ export const unsnappy: Decoder = async function* (file) {
         if (length < CHECKSUM_BYTES || length > CHECKSUM_BYTES + MAX_COMPRESSED_BYTES) {
           throw corrupt(CODEC, `a block has ${length} bytes`);
         }
-        const block = await takeUntilEnd(input, length);
-        if (block.length < length) {
+        const count = HEADER_BYTES + length;
+        const frame = input.peekBuffered(count) ?? (await input.peek(count));
+        if (frame.length < count) {
           throw fileTooShort(CODEC);
         }
-        const content = decode(block, type === COMPRESSED);
+        const content = decode(frame, type === COMPRESSED);
+        input.discard(count);
         if (content.length > 0) {
           yield content;
         }
         continue;
       }
+      input.discard(HEADER_BYTES);
       if (type === STREAM_IDENTIFIER) {
         const identity = length === IDENTITY.length ? await input.peek(length) : undefined;
         if (identity === undefined || identity.some((byte, at) => byte !== IDENTITY[at])) {
@@ -98,13 +112,6 @@ export const unsnappy: Decoder = async function* (file) {
     await source.return?.();
   }
 };
-
-/** So many bytes, or as many as there are until the end of the file. */
-async function takeUntilEnd(input: BufferedReader, count: number): Promise<Uint8Array> {
-  const bytes = await input.peek(count);
-  input.discard(bytes.length);
-  return bytes;
-}
 
 async function skip(input: BufferedReader, length: number): Promise<void> {
   let rest = length;
@@ -134,15 +141,7 @@ function contentLength(block: Uint8Array): number {
   throw corrupt(CODEC, `a block says that it has more than ${MAX_CONTENT_BYTES} bytes of content`);
 }
 
-/** A CRC-32C as the format keeps it. */
+/** A CRC-32C as the format keeps it, as a signed number. */
 function maskedChecksum(crc: number): number {
-  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
-}
-
-function littleEndian(bytes: Uint8Array, count: number): number {
-  let value = 0;
-  for (let at = count - 1; at >= 0; at--) {
-    value = value * 256 + bytes[at]!;
-  }
-  return value;
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) | 0;
 }

@@ -48,7 +48,8 @@ export async function* zstdParts(file: AsyncIterable<Uint8Array>): AsyncGenerato
       yield { bytes: header, last: false };
       const hasChecksum = (header[4]! & 0x04) !== 0;
       for (let lastBlock = false; !lastBlock; ) {
-        const blockHeader = await input.peek(3);
+        // Nothing is waited for as long as a whole block is here.
+        const blockHeader = input.peekBuffered(3) ?? (await input.peek(3));
         if (blockHeader.length < 3) {
           throw fileTooShort(ZSTD);
         }
@@ -59,7 +60,12 @@ export async function* zstdParts(file: AsyncIterable<Uint8Array>): AsyncGenerato
         if (type === RESERVED || length > MAX_BLOCK_BYTES) {
           throw corrupt(ZSTD, "a block's header is wrong");
         }
-        const bytes = await exactly(input, 3 + (type === RLE ? 1 : length));
+        const count = 3 + (type === RLE ? 1 : length);
+        const bytes = input.peekBuffered(count) ?? (await input.peek(count));
+        if (bytes.length < count) {
+          throw fileTooShort(ZSTD);
+        }
+        input.discard(count);
         yield { bytes, last: lastBlock && !hasChecksum };
       }
       if (hasChecksum) {

@@ -21,6 +21,8 @@ import { suspendToWire } from "./enums.js";
 import { durationToWire, headerToWire, labelsToWire, selectorToWire, specToWire } from "./values.js";
 
 const NO_CONTENT = Buffer.alloc(0);
+/** Field 2 of an AppendRequest, length-delimited. */
+const JOURNAL_TAG = (2 << 3) | 2;
 
 export function encodeReadRequest(request: ReadRequest): Buffer {
   checkReadRequest(request);
@@ -45,6 +47,10 @@ export function encodeAppendRequest(request: AppendRequest): Buffer {
   checkAppendRequest(request);
   const { journal, offset = 0n, doNotProxy = false, suspend = "SUSPEND_RESUME", header } = request;
   const { checkRegisters, unionRegisters, subtractRegisters } = request;
+  const registers = checkRegisters ?? unionRegisters ?? subtractRegisters;
+  if (header === undefined && registers === undefined && offset === 0n && !doNotProxy) {
+    if (suspend === "SUSPEND_RESUME") return encodeJournal(journal);
+  }
   return asBuffer(
     wire.AppendRequest.encode({
       header: header && headerToWire(header),
@@ -58,6 +64,19 @@ export function encodeAppendRequest(request: AppendRequest): Buffer {
       suspend: suspendToWire(suspend),
     }).finish(),
   );
+}
+
+/** An AppendRequest of nothing but its journal, which most are. */
+function encodeJournal(journal: string): Buffer {
+  const length = Buffer.byteLength(journal);
+  // Names that were checked have at most 1,025 bytes: two of a varint.
+  const prefix = length < 0x80 ? 2 : 3;
+  const message = Buffer.allocUnsafe(prefix + length);
+  message[0] = JOURNAL_TAG;
+  message[1] = prefix === 2 ? length : (length & 0x7f) | 0x80;
+  if (prefix === 3) message[2] = length >>> 7;
+  message.write(journal, prefix);
+  return message;
 }
 
 export function encodeListRequest(request: ListRequest): Buffer {

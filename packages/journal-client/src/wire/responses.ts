@@ -1,5 +1,6 @@
 /** Answers from the bytes of the wire. Each is checked before it is given out: JournalError "invalid-response". */
 import * as wire from "../gen/protocol/protocol.js";
+import type { Header } from "../protocol/header.js";
 import { answer, within } from "../protocol/refusal.js";
 import {
   checkAppendResponse,
@@ -16,23 +17,43 @@ import type {
   ListResponse,
 } from "../protocol/responses.js";
 import { statusFromWire } from "./enums.js";
+import { decodeHeader, KnownHeaders, leadingHeader } from "./known-headers.js";
 import { malformed } from "./malformed.js";
 import { fragmentFromWire, headerFromWire, labelsFromWire, routeFromWire, specFromWire } from "./values.js";
 
+const knownHeaders = new KnownHeaders();
+
 export function decodeAppendResponse(message: Uint8Array): AppendResponse {
-  const raw = malformed("AppendResponse", () => wire.AppendResponse.decode(message));
+  const start = leadingHeader(message);
+  if (start !== undefined) {
+    const raw = malformed("AppendResponse", () => wire.AppendResponse.decode(message.subarray(start.end)));
+    // Of two headers the last would count.
+    if (raw.header === undefined) {
+      const known = knownHeaders.get(start.text);
+      if (known !== undefined) return appendResponse(raw, known);
+      raw.header = malformed("AppendResponse", () => decodeHeader(start.text));
+      const response = appendResponse(raw);
+      knownHeaders.add(start.text, response.header);
+      return response;
+    }
+  }
+  return appendResponse(malformed("AppendResponse", () => wire.AppendResponse.decode(message)));
+}
+
+/** @param known its header, when that was decoded and checked before */
+function appendResponse(raw: wire.AppendResponse, known?: Header): AppendResponse {
   const place = answer("AppendResponse");
   const { totalChunks, delayedChunks, storeHealthError } = raw;
   const response: AppendResponse = {
     status: statusFromWire(within(place, "status"), raw.status),
-    header: headerFromWire(raw.header),
+    header: known ?? headerFromWire(raw.header),
     commit: raw.commit && fragmentFromWire(within(place, "commit"), raw.commit),
     registers: raw.registers && labelsFromWire(raw.registers),
     totalChunks,
     delayedChunks,
     storeHealthError,
   };
-  checkAppendResponse(response);
+  checkAppendResponse(response, known !== undefined);
   return response;
 }
 
