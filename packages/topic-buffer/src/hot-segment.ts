@@ -54,8 +54,8 @@ export class HotSegment implements HotHolder {
   #sealed = false;
   #ended = false;
   #indexing: Promise<void> | undefined;
-  /** Readers wait on one promise together; it is made when the first one waits. */
-  #change: { readonly promise: Promise<void>; readonly tell: () => void } | undefined;
+  /** Wake those who read and wait for more. */
+  readonly #waiting: Set<() => void> = new Set();
 
   constructor(options: HotSegmentOptions) {
     this.id = options.id;
@@ -138,27 +138,38 @@ export class HotSegment implements HotHolder {
    */
   async *read(fromSequence: number, signal?: AbortSignal): AsyncGenerator<FrameChunk, void, undefined> {
     let next = Math.max(1, fromSequence);
-    for (;;) {
-      signal?.throwIfAborted();
-      if (this.#ended) return;
-      if (next <= this.#visible) {
-        const hot = this.#hot(next);
-        if (hot) {
-          next += hot.count;
-          yield hot;
-          continue;
+    let wake = (): void => {};
+    const onAbort = (): void => wake();
+    signal?.addEventListener("abort", onAbort);
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        if (this.#ended) return;
+        if (next <= this.#visible) {
+          const hot = this.#hot(next);
+          if (hot) {
+            next += hot.count;
+            yield hot;
+            continue;
+          }
+          const before = next;
+          for await (const chunk of this.#cold(next, signal)) {
+            next = chunk.firstSequence + chunk.count;
+            yield chunk;
+            if (this.#ended) return;
+          }
+          if (next === before) throw this.#lacks(next);
+        } else {
+          if (this.#sealed) return;
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            this.#waiting.add(wake);
+          });
+          this.#waiting.delete(wake);
         }
-        const before = next;
-        for await (const chunk of this.#cold(next, signal)) {
-          next = chunk.firstSequence + chunk.count;
-          yield chunk;
-          if (this.#ended) return;
-        }
-        if (next === before) throw this.#lacks(next);
-      } else {
-        if (this.#sealed) return;
-        await this.#changed(signal);
       }
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
     }
   }
 
@@ -275,29 +286,9 @@ export class HotSegment implements HotHolder {
   }
 
   #tell(): void {
-    this.#change?.tell();
-    this.#change = undefined;
-  }
-
-  async #changed(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#change === undefined) {
-      let tell = (): void => {};
-      const promise = new Promise<void>((resolve) => {
-        tell = resolve;
-      });
-      this.#change = { promise, tell };
-    }
-    const { promise } = this.#change;
-    if (!signal) return promise;
-    let stop = (): void => {};
-    const aborted = new Promise<never>((_, reject) => {
-      stop = () => reject(signal.reason);
-      signal.addEventListener("abort", stop, { once: true });
-    });
-    try {
-      await Promise.race([promise, aborted]);
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    if (this.#waiting.size === 0) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
   }
 }

@@ -4,6 +4,7 @@
  */
 export { type LocalArchiveOptions, openLocalArchive } from "./local/archive.js";
 export type { LocalLogEvent } from "./local/events.js";
+export type { DurableFile, LogFileSystem } from "./local/log-files.js";
 export {
   type LocalSegmentLog,
   type LocalSegmentLogOptions,

@@ -75,6 +75,8 @@ export class RangeOwner {
   #rollDue = false;
   /** Wakes the loop that waits for something to do. */
   #wake: () => void = () => {};
+  /** Ends the waiting for an append that is under way. */
+  #abandon: (reason: unknown) => void = () => {};
 
   /** `onPhase` is called when the range opens and when it ends. */
   constructor(tenure: Tenure, claim: Claim, onPhase: () => void) {
@@ -206,8 +208,12 @@ export class RangeOwner {
       this.#rollDue = true;
       this.#wake();
     });
-    const wake = (): void => this.#wake();
-    signal.addEventListener("abort", wake);
+    // One listener for all appends, since adding and removing one for each costs more than the rest of it.
+    const onAbort = (): void => {
+      this.#wake();
+      this.#abandon(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort);
     try {
       for (;;) {
         signal.throwIfAborted();
@@ -227,7 +233,7 @@ export class RangeOwner {
       }
     } finally {
       stopTimer();
-      signal.removeEventListener("abort", wake);
+      signal.removeEventListener("abort", onAbort);
     }
   }
 
@@ -251,7 +257,7 @@ export class RangeOwner {
     const time = chain.lastTime >= now ? chain.lastTime + 1n : now;
     const { bytes, run, offsets } = encodeMessageFrames(chain, group.bodies, time);
     try {
-      await unlessAborted(writer.append(bytes), this.#tenure.signal);
+      await this.#unlessAbandoned(writer.append(bytes));
       if (!session.isAlive())
         throw new TopicError("lease-lost", "the session's deadline passed while the append was under way");
     } catch (cause) {
@@ -267,6 +273,14 @@ export class RangeOwner {
       sequence += bodies.length;
     }
     return true;
+  }
+
+  /** What comes of an append after the tenure's end is nobody's business any more. @throws the signal's reason */
+  #unlessAbandoned(append: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#abandon = reject;
+      append.then(resolve, reject);
+    });
   }
 
   // --- roll and hand over

@@ -11,6 +11,7 @@ import {
   type TopicErrorCode,
 } from "@x/topic-gateway/protocol";
 import { type DiskOperation, SimulatedDisk } from "../../../apps/harness/src/sim/disk.js";
+import type { LogFileSystem } from "../src/local/log-files.js";
 
 /** Mulberry32 (Tommy Ettinger, public domain): small, and good enough to choose what a test does. */
 export function chanceOf(seed: number): () => number {
@@ -90,6 +91,32 @@ export class SteppedDisk {
       await this.step(0);
     }
     return task;
+  }
+
+  /** A mount with the shorter ways of a machine's file system: writes that are durable on return, names looked at in no time. */
+  mountWithShortWays(options: Parameters<SimulatedDisk["mount"]>[0] = {}): LogFileSystem {
+    const mount = this.disk.mount(options);
+    return {
+      open: (path, mode) => mount.open(path, mode),
+      list: (directory) => mount.list(directory),
+      exists: (path) => mount.exists(path),
+      makeDirectory: (path) => mount.makeDirectory(path),
+      rename: (from, to) => mount.rename(from, to),
+      remove: (path) => mount.remove(path),
+      syncDirectory: (path) => mount.syncDirectory(path),
+      isLocal: (path) => mount.isLocal(path),
+      openDurable: async (path) => {
+        const file = await mount.open(path, "update");
+        return {
+          write: async (bytes, position) => {
+            await file.write([bytes], position);
+            await file.datasync();
+          },
+          close: () => file.close(),
+        };
+      },
+      existsNow: (path) => mount.isThereNow(path),
+    };
   }
 
   powerCut(): void {

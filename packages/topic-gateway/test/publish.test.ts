@@ -74,18 +74,40 @@ describe("batches", () => {
     expect(sequences).toEqual([1, 2, 3]);
   });
 
-  it("gather what comes while one is on its way", async () => {
+  it("leave at once while little is on its way, up to 16, and the rest follows together", async () => {
     world = await publishingWorld();
     await world.own(ALL, "a:1");
-    const first = world.publish("k", "a");
+    const sent: Promise<string>[] = [];
+    for (let i = 1; i <= 18; i++) {
+      sent.push(world.publish("k", String(i)));
+      await world.settle();
+    }
+    const alone = Array.from({ length: 16 }, (_, i) => [String(i + 1)]);
+    const texts = () => world.newest("a:1").received.map((batch) => batch.texts);
+    expect(texts()).toEqual(alone);
+    world.newest("a:1").acknowledge(1, 1);
     await world.settle();
-    const later = [world.publish("k", "b"), world.publish("k", "c")];
+    expect(texts()).toEqual([...alone, ["17", "18"]]);
+    world.newest("a:1").acknowledge(1, 17);
+    const sequences = (await Promise.all(sent)).map((id) => parseMessageId(id).sequence);
+    expect(sequences).toEqual(Array.from({ length: 18 }, (_, i) => i + 1));
+  });
+
+  it("gather what comes while much is on its way", async () => {
+    world = await publishingWorld();
+    await world.own(ALL, "a:1");
+    const much = "a".repeat(64 * 1024);
+    const first = world.publish("k", much);
+    await world.settle();
+    const later = [world.publish("k", "b")];
+    await world.settle();
+    later.push(world.publish("k", "c"));
     await world.settle();
     expect(world.newest("a:1").received).toHaveLength(1);
     world.newest("a:1").acknowledge(1, 1);
     await first;
     await world.settle();
-    expect(world.newest("a:1").received.map(({ texts }) => texts)).toEqual([["a"], ["b", "c"]]);
+    expect(world.newest("a:1").received.map(({ texts }) => texts)).toEqual([[much], ["b", "c"]]);
     world.newest("a:1").acknowledge(1, 2);
     await Promise.all(later);
   });

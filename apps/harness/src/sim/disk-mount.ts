@@ -72,11 +72,18 @@ export class Mount implements SimulatedMount {
   }
 
   exists(path: string): Promise<boolean> {
-    return this.simple(
-      "exists",
-      path,
-      (normal) => this.disk.names.get(normal) !== undefined || this.disk.names.isDirectory(normal),
-    );
+    return this.simple("exists", path, (normal) => this.#isThere(normal));
+  }
+
+  isThereNow(path: string): boolean {
+    const fault = this.fault({ kind: "exists", path });
+    if (fault) throw fault;
+    return this.#isThere(normalPath(path));
+  }
+
+  #isThere(normal: string): boolean {
+    const { names } = this.disk;
+    return names.get(normal) !== undefined || names.isDirectory(normal);
   }
 
   makeDirectory(path: string): Promise<void> {

@@ -49,6 +49,8 @@ export interface MountOptions {
 export interface SimulatedMount extends FileSystem {
   /** The process is killed: its operations never complete. What was under way may still take effect. */
   crash(): void;
+  /** As `exists`, at once. By another name than that of the port, which is for those that say so. */
+  isThereNow(path: string): boolean;
 }
 
 interface Pending {

@@ -1,5 +1,6 @@
 /** Ways to break the system on purpose, each by a wrapper around one of its ports: to see that the checker finds out. */
-import type { Coord, FileHandle, FileSystem } from "@x/coord";
+import type { Coord, FileHandle } from "@x/coord";
+import type { LogFileSystem } from "@x/topic-buffer/local";
 import { prefixes, type SegmentLogStore, TopicError } from "@x/topic-gateway/protocol";
 import type { Mutation } from "./programs.js";
 
@@ -16,17 +17,22 @@ export const mutations: Readonly<Record<MutationName, Mutation>> = {
   "an append to a sealed log succeeds": { logs: (logs) => new LogsWithoutFence(logs) },
   /** The writer of a log does not look whether it was sealed. */
   "the fence is not looked at": {
-    logFiles: (files) => ({
-      ...boundTo(files),
-      exists: async (path) => !path.endsWith(".seal") && (await files.exists(path)),
-    }),
+    logFiles: (files) => {
+      const { existsNow, ...bound } = boundTo(files);
+      const isMarker = (path: string): boolean => path.endsWith(".seal");
+      return {
+        ...bound,
+        exists: async (path) => !isMarker(path) && (await files.exists(path)),
+        ...(existsNow && { existsNow: (path) => !isMarker(path) && existsNow(path) }),
+      };
+    },
   },
   /** What was only written counts as durable. */
   "logs are not synced": {
-    logFiles: (files) => ({
-      ...boundTo(files),
-      open: async (path, mode) => withoutSync(await files.open(path, mode)),
-    }),
+    logFiles: (files) => {
+      const { openDurable: _, ...bound } = boundTo(files);
+      return { ...bound, open: async (path, mode) => withoutSync(await files.open(path, mode)) };
+    },
   },
   /** A consumer commits without a look at whether the segment is still its own. */
   "commits do not look at the lease": {
@@ -74,8 +80,11 @@ class LogsWithoutFence implements SegmentLogStore {
 }
 
 /** The methods of a file system, which may need their `this`, as plain functions. */
-function boundTo(files: FileSystem): FileSystem {
+function boundTo(files: LogFileSystem): LogFileSystem {
+  const { openDurable, existsNow } = files;
   return {
+    ...(openDurable && { openDurable: (path) => openDurable.call(files, path) }),
+    ...(existsNow && { existsNow: (path) => existsNow.call(files, path) }),
     open: (path, mode) => files.open(path, mode),
     list: (directory) => files.list(directory),
     exists: (path) => files.exists(path),

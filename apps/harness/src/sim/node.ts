@@ -1,4 +1,4 @@
-import type { FileSystem } from "@x/coord";
+import type { LogFileSystem } from "@x/topic-buffer/local";
 import { type ClockFault, type DeathCause, SimProcess } from "./process.js";
 import { type DiskFaults, diskOf } from "./process-disk.js";
 import type { World } from "./world.js";
@@ -6,7 +6,7 @@ import type { World } from "./world.js";
 /** What a program gets from the machine that it is started on. */
 export interface Environment {
   readonly process: SimProcess;
-  readonly fileSystem: FileSystem;
+  readonly fileSystem: LogFileSystem;
   /** Aborts when the program is asked to end, as by SIGTERM. */
   readonly terminated: AbortSignal;
 }
@@ -67,9 +67,11 @@ export class SimNode {
     this.#process = process;
     const terminate = new AbortController();
     this.#terminate = terminate;
+    const ofDisk = random.fork(`disk of ${process.id}`);
     const fileSystem = diskOf(process, this.#world.disk(this.host), {
-      random: random.fork(`disk of ${process.id}`),
+      random: ofDisk,
       faults: this.diskFaults,
+      shortWays: ofDisk.chance(0.5),
     });
     scheduler.trace(`${process.id} starts`);
     const ended = (why: string): void => {

@@ -1,4 +1,5 @@
-import type { FileHandle, FileSystem } from "@x/coord";
+import type { FileHandle } from "@x/coord";
+import type { LogFileSystem } from "@x/topic-buffer/local";
 import type { DiskOperation, SimulatedDisk } from "./disk.js";
 import type { SimProcess } from "./process.js";
 import type { SeededRandom } from "./random.js";
@@ -27,9 +28,14 @@ export function durationMs(operation: DiskOperation, random: SeededRandom, slown
 export function diskOf(
   process: SimProcess,
   disk: SimulatedDisk,
-  options: { readonly random: SeededRandom; readonly faults: DiskFaults },
-): FileSystem {
-  const { random, faults } = options;
+  options: {
+    readonly random: SeededRandom;
+    readonly faults: DiskFaults;
+    /** Whether it has those of Linux: writes that are durable on return, names that are looked at in no time. */
+    readonly shortWays: boolean;
+  },
+): LogFileSystem {
+  const { random, faults, shortWays } = options;
   const fallible = new Set(["datasync", "write", "syncDirectory", "rename"]);
   const mount = disk.mount({
     deliver: (run) => process.run("disk", run),
@@ -54,7 +60,22 @@ export function diskOf(
     size: () => start("size", () => handle.size()),
     close: () => start("close", () => handle.close()),
   });
+  const short: Pick<LogFileSystem, "openDurable" | "existsNow"> = {
+    openDurable: async (path) => {
+      const handle = await start("open", () => mount.open(path, "update"));
+      return {
+        write: (bytes, position) =>
+          start("write", async () => {
+            await handle.write([bytes], position);
+            await handle.datasync();
+          }),
+        close: () => start("close", () => handle.close()),
+      };
+    },
+    existsNow: (path) => mount.isThereNow(path),
+  };
   return {
+    ...(shortWays && short),
     open: async (path, mode) => handleOf(await start("open", () => mount.open(path, mode))),
     list: (directory) => start("list", () => mount.list(directory)),
     exists: (path) => start("exists", () => mount.exists(path)),

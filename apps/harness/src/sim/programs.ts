@@ -1,9 +1,9 @@
 /** The programs of a simulated topic system: the real components, given a simulated machine. */
 
-import type { Coord, FileSystem } from "@x/coord";
+import type { Coord } from "@x/coord";
 import { openEmbeddedCoord } from "@x/coord/embedded";
 import { openBuffer } from "@x/topic-buffer";
-import { openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
+import { type LogFileSystem, openLocalArchive, openLocalSegmentLog } from "@x/topic-buffer/local";
 import { TopicClient } from "@x/topic-gateway/client";
 import type { SegmentArchive, SegmentLogStore } from "@x/topic-gateway/protocol";
 import type { HistoryRecorder } from "../checker/index.js";
@@ -18,7 +18,7 @@ export const coordAddress = "coord:2379";
 /** Breaks a promise of the system on purpose, to see that it is found. Only wrappers around ports. */
 export interface Mutation {
   readonly logs?: (logs: SegmentLogStore) => SegmentLogStore;
-  readonly logFiles?: (files: FileSystem) => FileSystem;
+  readonly logFiles?: (files: LogFileSystem) => LogFileSystem;
   readonly coord?: (coord: Coord) => Coord;
 }
 
@@ -61,7 +61,7 @@ export function coordProgram({ world, recorder, plan }: Setting): Program {
 }
 
 export async function openStores(
-  fileSystem: FileSystem,
+  fileSystem: LogFileSystem,
   random: { bytes(count: number): Uint8Array },
   mutation: Mutation = {},
 ): Promise<{ readonly logs: SegmentLogStore; readonly archive: SegmentArchive }> {

@@ -7,6 +7,7 @@ import type { BufferNode } from "../node.js";
 import { systemRuntime } from "../system.js";
 import { ntailHandlers } from "./ntail-service.js";
 import { topicsHandlers, topicsService } from "./topics-service.js";
+import { wideWindows } from "./wide-windows.js";
 
 export interface BufferServerOptions {
   /** `HOST:PORT`; port 0 takes a free one. */
@@ -47,6 +48,7 @@ export async function createBufferServer(options: BufferServerOptions): Promise<
   const server = new Server({
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    interceptors: [wideWindows],
   });
   server.addService(topicsService, topicsHandlers(current));
   server.addService(ntail.BufferServiceService, ntailHandlers(current, clock.wallMs));

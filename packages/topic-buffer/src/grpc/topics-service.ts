@@ -15,20 +15,25 @@ import {
 } from "@x/topic-gateway/protocol";
 import { requestsOf, respond, signalOf, topics, unary } from "@x/topic-gateway/wire";
 import type { BufferNode } from "../node.js";
-import { decodePublishRequest, encodeReadResponse, toPublishResponse } from "./codec.js";
+import { decodePublishRequest, encodePublishResponse, encodeReadResponse } from "./codec.js";
 
 const generated: typeof topics.BufferServiceService = topics.BufferServiceService;
 
-/** The generated one but for the two hot messages. A request that can't be decoded is an answer of its own, not the end of the call. */
+/** The generated one but for the hot messages. A request that can't be decoded is an answer of its own, not the end of the call. */
 export const topicsService: TopicsService = {
   ...generated,
-  publish: { ...generated.publish, requestDeserialize: decodeLeniently },
+  publish: {
+    ...generated.publish,
+    requestDeserialize: decodeLeniently,
+    responseSerialize: encodePublishResponse,
+  },
   read: { ...generated.read, responseSerialize: encodeReadResponse },
 };
 
 type TopicsService = Omit<typeof generated, "publish" | "read"> & {
-  readonly publish: Omit<typeof generated.publish, "requestDeserialize"> & {
+  readonly publish: Omit<typeof generated.publish, "requestDeserialize" | "responseSerialize"> & {
     readonly requestDeserialize: (bytes: Buffer) => PublishBatch | TopicError;
+    readonly responseSerialize: (reply: PublishReply) => Buffer;
   };
   readonly read: Omit<typeof generated.read, "responseSerialize"> & {
     readonly responseSerialize: (chunk: FrameChunk) => Buffer;
@@ -48,9 +53,9 @@ function decodeLeniently(bytes: Buffer): PublishBatch | TopicError {
 }
 
 export function topicsHandlers(buffer: () => BufferNode): UntypedServiceImplementation {
-  const publish: handleBidiStreamingCall<PublishBatch | TopicError, topics.PublishResponse> = (call) => {
+  const publish: handleBidiStreamingCall<PublishBatch | TopicError, PublishReply> = (call) => {
     const signal = signalOf(call);
-    void respond(call, signal, publishResponses(buffer, batchesOf(requestsOf(call)), signal));
+    void respond(call, signal, publishReplies(buffer, batchesOf(requestsOf(call)), signal));
   };
   const read: handleServerStreamingCall<topics.ReadRequest, FrameChunk> = (call) => {
     const signal = signalOf(call);
@@ -81,13 +86,12 @@ async function* batchesOf(requests: AsyncIterable<PublishBatch | TopicError>): A
   }
 }
 
-async function* publishResponses(
+async function* publishReplies(
   buffer: () => BufferNode,
   batches: AsyncIterable<PublishBatch>,
   signal: AbortSignal,
-): AsyncGenerator<topics.PublishResponse> {
-  const replies: AsyncIterable<PublishReply> = buffer().publish(batches, { signal });
-  for await (const reply of replies) yield toPublishResponse(reply);
+): AsyncGenerator<PublishReply> {
+  yield* buffer().publish(batches, { signal });
 }
 
 async function* readChunks(

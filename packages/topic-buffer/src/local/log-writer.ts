@@ -1,15 +1,15 @@
-import type { FileHandle, FileSystem } from "@x/coord";
 import { type SegmentLogWriter, TopicError } from "@x/topic-gateway/protocol";
 import { asTopicError } from "./errors.js";
+import { type DurableFile, isUnsealed, type LogFileSystem } from "./log-files.js";
 import { connect } from "./log-header.js";
 import type { LogPoint } from "./log-scanner.js";
 import type { LogPaths } from "./paths.js";
 import type { Room } from "./room.js";
 
 export interface LocalLogWriterOptions {
-  readonly fileSystem: FileSystem;
+  readonly fileSystem: LogFileSystem;
   readonly paths: LogPaths;
-  readonly file: FileHandle;
+  readonly file: DurableFile;
   readonly room: Room;
   /** Behind the header. */
   readonly start: LogPoint;
@@ -60,12 +60,12 @@ export class LocalLogWriter implements SegmentLogWriter {
     const { fileSystem, paths, file, room } = this.#options;
     if (frames.length > 0) {
       await room.claim(next.offset);
-      await file.write([frames], this.#point.offset);
-      await file.datasync();
+      await file.write(frames, this.#point.offset);
     }
-    // In this order: a drop takes the log away before the marker.
-    const sealed = (await fileSystem.exists(paths.marker)) || !(await fileSystem.exists(paths.log));
-    if (sealed) throw new TopicError("log-sealed", `the log ${paths.name} was sealed`);
+    // Behind the sync: what was acknowledged was durable before there was a marker.
+    const unsealed = isUnsealed(fileSystem, paths);
+    if (!(unsealed === true || (await unsealed)))
+      throw new TopicError("log-sealed", `the log ${paths.name} was sealed`);
     this.#point = next;
     this.#options.onDurable(next);
     if (!this.#closed) room.prepare(next.offset, frames.length);

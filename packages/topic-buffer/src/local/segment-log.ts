@@ -1,4 +1,4 @@
-import { type FileHandle, type FileSystem, nodeFileSystem, systemRandomBytes } from "@x/coord";
+import { type FileHandle, systemRandomBytes } from "@x/coord";
 import {
   type FrameChunk,
   type Random,
@@ -8,8 +8,10 @@ import {
   type SegmentLogWriter,
   TopicError,
 } from "@x/topic-gateway/protocol";
+import { systemLogFiles } from "../system.js";
 import { asTopicError, hasCode } from "./errors.js";
 import type { LocalLogEvent } from "./events.js";
+import { type DurableFile, type LogFileSystem, openForAppends } from "./log-files.js";
 import { parseHeader, readHeader } from "./log-header.js";
 import { LogIndex } from "./log-index.js";
 import { type LogPoint, LogScanner } from "./log-scanner.js";
@@ -24,10 +26,10 @@ export interface LocalSegmentLogOptions {
   /** Made if missing. Everything in it belongs to the store; other processes of this host may have it open too. */
   readonly directory: string;
   /** The machine's by default. */
-  readonly fileSystem?: FileSystem;
+  readonly fileSystem?: LogFileSystem;
   /** For the id of a new store. The system's by default. */
   readonly random?: Pick<Random, "bytes">;
-  /** The most room to prepare at once ahead of what is written, 1 MiB by default, 0 for none. */
+  /** The most room to prepare at once ahead of what is written, 256 KiB by default, 0 for none. */
   readonly preallocateBytes?: number;
   /** Must not throw. */
   readonly onEvent?: (event: LocalLogEvent) => void;
@@ -46,7 +48,7 @@ const DEFAULT_PREALLOCATE_BYTES = 256 * 1024;
  * what they say, also to other processes), "unavailable" if it cannot be read or made
  */
 export async function openLocalSegmentLog(options: LocalSegmentLogOptions): Promise<LocalSegmentLog> {
-  const { directory, fileSystem = nodeFileSystem, random = { bytes: systemRandomBytes } } = options;
+  const { directory, fileSystem = systemLogFiles, random = { bytes: systemRandomBytes } } = options;
   const { preallocateBytes = DEFAULT_PREALLOCATE_BYTES } = options;
   if (!Number.isSafeInteger(preallocateBytes) || preallocateBytes < 0) {
     throw new TopicError("invalid-argument", `preallocateBytes is ${preallocateBytes}: 0 or more is allowed`);
@@ -68,8 +70,8 @@ export async function openLocalSegmentLog(options: LocalSegmentLogOptions): Prom
 
 class LocalLogStore implements LocalSegmentLog {
   readonly id: string;
-  readonly #options: LocalSegmentLogOptions & { fileSystem: FileSystem; preallocateBytes: number };
-  readonly #fileSystem: FileSystem;
+  readonly #options: LocalSegmentLogOptions & { fileSystem: LogFileSystem; preallocateBytes: number };
+  readonly #fileSystem: LogFileSystem;
   readonly #index = new LogIndex();
   readonly #writers = new Map<string, LocalLogWriter>();
   /** How far the logs of this object's writers are durable, until they are dropped. */
@@ -81,7 +83,7 @@ class LocalLogStore implements LocalSegmentLog {
   #closed = false;
 
   constructor(
-    options: LocalSegmentLogOptions & { fileSystem: FileSystem; preallocateBytes: number },
+    options: LocalSegmentLogOptions & { fileSystem: LogFileSystem; preallocateBytes: number },
     ids: readonly string[],
   ) {
     this.#options = options;
@@ -127,17 +129,19 @@ class LocalLogStore implements LocalSegmentLog {
       throw asTopicError(error, failed);
     }
     const portion = this.#options.preallocateBytes === 0 ? 0 : portionAt(0, this.#options.preallocateBytes);
+    let appends: DurableFile;
     try {
       await file.write([headerFrame, Buffer.alloc(portion)], 0);
       await file.datasync();
       await this.#fileSystem.syncDirectory(paths.directory);
+      appends = await openForAppends(this.#fileSystem, paths.log, file);
     } catch (error) {
       // Nobody has recorded the log, and its name is used once: the file is no longer of any use.
       await file.close().catch(() => {});
       await this.#fileSystem.remove(paths.log).catch(() => {});
       throw asTopicError(error, failed);
     }
-    return this.#writer(paths, file, { start, end: start.offset + portion });
+    return this.#writer(paths, appends, { start, end: start.offset + portion });
   }
 
   async #prepareDirectory(directory: string): Promise<void> {
@@ -148,7 +152,7 @@ class LocalLogStore implements LocalSegmentLog {
     this.#directories.add(directory);
   }
 
-  #writer(paths: LogPaths, file: FileHandle, at: { start: LogPoint; end: number }): SegmentLogWriter {
+  #writer(paths: LogPaths, file: DurableFile, at: { start: LogPoint; end: number }): SegmentLogWriter {
     const { preallocateBytes, onEvent } = this.#options;
     const { name } = paths;
     const onDurable = (point: LogPoint): void => {

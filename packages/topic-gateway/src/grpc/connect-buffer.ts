@@ -3,11 +3,9 @@ import { type ChannelCredentials, type ChannelOptions, credentials } from "@grpc
 import { TopicError } from "../errors.js";
 import {
   BufferServiceClient,
+  BufferServiceService,
   type DescribeResponse,
   type GetManyResponse,
-  type PublishRequest,
-  type PublishResponse,
-  type ReadResponse,
   type SegmentRef,
 } from "../gen/x/topics/v1/buffer.js";
 import type {
@@ -20,12 +18,12 @@ import type {
   PublishBatch,
   PublishReply,
   ReadRequest,
-  RefusalCode,
   SegmentStatus,
 } from "../protocol/buffer-api.js";
 import { hashRangeFromWire } from "../protocol/hash-range.js";
 import { parseTopicName } from "../protocol/names.js";
 import type { SegmentId } from "../protocol/segment-id.js";
+import { decodePublishReplies, decodeReadResponse, encodePublishRequest } from "./hot-messages.js";
 import { fromServiceError } from "./status.js";
 
 export interface GrpcBufferOptions {
@@ -69,21 +67,20 @@ class GrpcBuffer implements BufferConnection {
     { signal }: CallOptions = {},
   ): AsyncGenerator<PublishReply> {
     signal?.throwIfAborted();
-    const call = this.#client.publish();
+    const { path } = BufferServiceService.publish;
+    const call = this.#client.makeBidiStreamRequest(path, encodePublishRequest, decodePublishReplies);
     const onAbort = (): void => call.cancel();
     signal?.addEventListener("abort", onAbort, { once: true });
     const ended = new AbortController();
     const writing = (async () => {
       for await (const batch of batches) {
         if (ended.signal.aborted) return;
-        if (!call.write(toPublishRequest(batch))) await drained(call, ended.signal);
+        if (!call.write(batch)) await drained(call, ended.signal);
       }
       call.end();
     })().catch(() => call.cancel());
     try {
-      for await (const response of call as AsyncIterable<PublishResponse>) {
-        for (const reply of toReplies(response)) yield reply;
-      }
+      for await (const replies of call as AsyncIterable<PublishReply[]>) yield* replies;
     } catch (error) {
       throw signal?.aborted ? signal.reason : fromServiceError(error);
     } finally {
@@ -97,16 +94,16 @@ class GrpcBuffer implements BufferConnection {
 
   async *read(request: ReadRequest, { signal }: CallOptions = {}): AsyncGenerator<FrameChunk> {
     signal?.throwIfAborted();
-    const call = this.#client.read({
-      segment: toSegmentRef(request.segment),
+    const { path, requestSerialize } = BufferServiceService.read;
+    const segment = toSegmentRef(request.segment);
+    const call = this.#client.makeServerStreamRequest(path, requestSerialize, decodeReadResponse, {
+      segment,
       fromSequence: BigInt(request.fromSequence),
     });
     const onAbort = (): void => call.cancel();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      for await (const { frames, firstSequence, count } of call as AsyncIterable<ReadResponse>) {
-        yield { frames, firstSequence: Number(firstSequence), count };
-      }
+      for await (const chunk of call as AsyncIterable<FrameChunk>) yield chunk;
     } catch (error) {
       throw signal?.aborted ? signal.reason : fromServiceError(error);
     } finally {
@@ -183,45 +180,6 @@ function drained(call: NodeJS.EventEmitter, ended: AbortSignal): Promise<void> {
     call.once("drain", done);
     ended.addEventListener("abort", done, { once: true });
   });
-}
-
-function toPublishRequest({ lane, open, batch, entries }: PublishBatch): PublishRequest {
-  return {
-    lane,
-    open: open && {
-      topic: open.topic,
-      hashFrom: open.range.from,
-      hashTo: open.range.to - 1,
-      epoch: open.epoch,
-      sender: open.sender ? Buffer.from(open.sender.id, "hex") : Buffer.alloc(0),
-      attempt: BigInt(open.sender?.attempt ?? 0),
-    },
-    batch: BigInt(batch),
-    entries,
-  };
-}
-
-const REFUSALS: readonly RefusalCode[] = [
-  "not-owner",
-  "overloaded",
-  "invalid-argument",
-  "shutting-down",
-  "failed",
-];
-
-function* toReplies({ lane, ackedBatch, runs, refusal }: PublishResponse): Generator<PublishReply> {
-  if (ackedBatch > 0n) {
-    yield {
-      type: "ack",
-      lane,
-      batch: Number(ackedBatch),
-      runs: runs.map(({ time, sequence, count }) => ({ time, sequence: Number(sequence), count })),
-    };
-  }
-  if (refusal) {
-    const code = REFUSALS.find((known) => known === refusal.code) ?? "failed";
-    yield { type: "refused", lane, code, message: refusal.message };
-  }
 }
 
 export function toSegmentRef({ topic, range, startTime }: SegmentId): SegmentRef {

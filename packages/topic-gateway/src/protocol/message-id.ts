@@ -41,9 +41,13 @@ export function ticksOfMicros(micros: bigint): bigint {
   return micros * 10n + TICKS_TO_1970;
 }
 
-export function encodeMessageId({ time, sequence, rangeFrom }: MessageIdParts): Uint8Array {
+export function encodeMessageId(parts: MessageIdParts): Uint8Array {
   const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
+  writeMessageId(new DataView(bytes.buffer), parts);
+  return bytes;
+}
+
+function writeMessageId(view: DataView, { time, sequence, rangeFrom }: MessageIdParts): void {
   view.setUint32(0, Number(time & 0xffffffffn));
   view.setUint16(4, Number((time >> 32n) & 0xffffn));
   view.setUint16(6, Number((time >> 48n) & 0x0fffn) | 0x1000);
@@ -51,12 +55,16 @@ export function encodeMessageId({ time, sequence, rangeFrom }: MessageIdParts): 
   view.setUint16(8, 0x8000 | Math.floor(sequence / 2 ** 32));
   view.setUint32(10, sequence >>> 0);
   view.setUint16(14, rangeFrom);
-  return bytes;
 }
+
+/** Written and read within one call: every message published and delivered is given its id as text. */
+const scratch: Buffer = Buffer.alloc(16);
+const scratchView: DataView = new DataView(scratch.buffer, scratch.byteOffset, scratch.length);
 
 /** Lower-case text, 36 characters. */
 export function formatMessageId(parts: MessageIdParts): string {
-  const hex = Buffer.from(encodeMessageId(parts).buffer).toString("hex");
+  writeMessageId(scratchView, parts);
+  const hex = scratch.toString("hex");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 

@@ -60,6 +60,8 @@ export interface Outgoing {
 export interface SentBatch {
   readonly batch: number;
   readonly messages: readonly Outgoing[];
+  /** As they travel. */
+  readonly bytes: number;
 }
 
 /** The entries of one batch on the wire. */

@@ -12,11 +12,18 @@ import type { OpenLane } from "./buffer-stream.js";
 import { assignIds, encodeEntries, type Outgoing, type SentBatch } from "./outgoing.js";
 import type { BufferStreams, SenderOptions } from "./publisher.js";
 
-/** While a batch of the lane is on its way, smaller ones wait for company. */
+/** While much of the lane is on its way, batches smaller than this wait for company. */
 const FULL_BATCH_BYTES = 128 * 1024;
+/**
+ * While less than this is on its way, nothing waits: an answer takes a sync, and a message that came just after a batch had left
+ * would stand still for the rest of it. The buffer makes one group of what has come meanwhile.
+ */
+const FEW_BYTES_IN_FLIGHT = 64 * 1024;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_BATCH_MESSAGES = 4096;
 const MAX_BATCHES_IN_FLIGHT = 4;
+/** While they are few bytes together. */
+const MAX_SMALL_BATCHES_IN_FLIGHT = 16;
 const FIRST_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 500;
 /** How long an owner that lost its lease may still answer before its messages go to the next one: spares duplicates. */
@@ -32,6 +39,8 @@ export class RangeSender {
   #pendingAt = 0;
   #pendingBytes = 0;
   #sent: SentBatch[] = [];
+  /** Of the batches in #sent. */
+  #sentBytes = 0;
   #lane: { readonly handle: OpenLane; readonly epoch: bigint } | undefined;
   #nextBatch = 1;
   #backoffMs = FIRST_BACKOFF_MS;
@@ -113,6 +122,7 @@ export class RangeSender {
     this.#lane?.handle.abandon();
     this.#lane = undefined;
     this.#sent = [];
+    this.#sentBytes = 0;
     this.#clear();
   }
 
@@ -127,8 +137,9 @@ export class RangeSender {
   #pump(): void {
     if (this.#retired || this.#cancelBackoff) return;
     while (this.#pendingAt < this.#pending.length) {
-      if (this.#sent.length >= MAX_BATCHES_IN_FLIGHT) return;
-      if (this.#sent.length > 0 && this.#pendingBytes < FULL_BATCH_BYTES) return;
+      const few = this.#sentBytes < FEW_BYTES_IN_FLIGHT;
+      if (this.#sent.length >= (few ? MAX_SMALL_BATCHES_IN_FLIGHT : MAX_BATCHES_IN_FLIGHT)) return;
+      if (!few && this.#pendingBytes < FULL_BATCH_BYTES) return;
       if (this.#lane && this.#cancelGrace) return;
       const lane = this.#lane ?? this.#openLane();
       if (!lane) return;
@@ -136,8 +147,10 @@ export class RangeSender {
       if (messages.length === 0) return;
       const batch = this.#nextBatch;
       this.#nextBatch += 1;
-      this.#sent.push({ batch, messages });
-      lane.handle.send(batch, encodeEntries(messages));
+      const entries = encodeEntries(messages);
+      this.#sent.push({ batch, messages, bytes: entries.length });
+      this.#sentBytes += entries.length;
+      lane.handle.send(batch, entries);
     }
   }
 
@@ -190,7 +203,9 @@ export class RangeSender {
   #acknowledged(batch: number, runs: readonly IdRun[]): void {
     const messages: Outgoing[] = [];
     while (this.#sent[0] && this.#sent[0].batch <= batch) {
-      for (const message of (this.#sent.shift() as SentBatch).messages) messages.push(message);
+      const answered = this.#sent.shift() as SentBatch;
+      this.#sentBytes -= answered.bytes;
+      for (const message of answered.messages) messages.push(message);
     }
     assignIds(messages, runs, this.#range.from);
     this.#backoffMs = FIRST_BACKOFF_MS;
@@ -205,6 +220,7 @@ export class RangeSender {
     this.#cancelGrace = undefined;
     const again = this.#sent.flatMap(({ messages }) => messages).filter((message) => !message.call.settled);
     this.#sent = [];
+    this.#sentBytes = 0;
     this.#pending.splice(0, this.#pendingAt, ...again);
     this.#pendingAt = 0;
     for (const { body } of again) this.#pendingBytes += body.length;
