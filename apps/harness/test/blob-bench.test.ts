@@ -114,11 +114,11 @@ describe("the rows of the blobs benchmark", () => {
 
   it("of a listing say when bobg/bs did not give all that it should", () => {
     const round = { pagesNs: 10, stringsNs: 60, bsNs: 100, bsSortedNs: 50, bsComplete: true };
-    const listing = { rounds: [round], extraBytes: [{ pages: 32e6, strings: 33e6 }] };
-    expect(listingRows("l", listing).map(({ met }) => met)).toEqual([true, false, null, null, true, false]);
+    const listing = { rounds: [round], extraBytes: [{ reusedPages: 32e6, pages: 31e6, strings: 33e6 }] };
+    expect(listingRows("l", listing).map(({ met }) => met)).toEqual([true, false, null, null, true, true, false]);
     expect(listingNotes("l", listing)).toEqual([]);
     const missed = listingRows("l", { rounds: [], extraBytes: [] });
-    expect(missed.map(({ met }) => met)).toEqual([false, false, null, null, false, false]);
+    expect(missed.map(({ met }) => met)).toEqual([false, false, null, null, false, false, false]);
     const lost = { ...listing, rounds: [round, { ...round, bsComplete: false }] };
     expect(listingNotes("l", lost)).toEqual([expect.stringContaining("in 1 of 2 windows")]);
   });
@@ -135,8 +135,10 @@ describe("the rows of the blobs benchmark", () => {
       "put 1 MiB to 3 stores in memory: >= 0.45x SHA-256",
       "put 1 MiB to 2 directories, synced (bs: not synced): >= 0.5x one directory",
       "put 4 KiB to a directory, synced, 32 in flight (bs: not synced): >= 2.5x one at a time",
-      "get 1 MiB from memory, verified: >= 0.8x SHA-256",
-      "get 1 MiB from 3 stores in memory, verified (bs: not verified): >= 0.8x SHA-256",
+      "get 1 MiB from memory, verified, frozen: >= 0.8x SHA-256",
+      "get 1 MiB from memory, verified, as a copy: >= 0.8x SHA-256",
+      "get 1 MiB from 3 stores in memory, verified, frozen (bs: not verified): >= 0.8x SHA-256",
+      "get 1 MiB from 3 stores in memory, verified, as a copy: >= 0.8x SHA-256",
       "get 1 MiB from a directory, verified: >= 0.8x SHA-256",
       "putMany of 4 KiB, directory (bs: 64 in flight, not synced): >= 4x one at a time",
       "getMany of 4 KiB, directory (bs: 16 in flight, not verified): >= 4x one at a time",

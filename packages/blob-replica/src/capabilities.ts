@@ -1,6 +1,13 @@
 import { BlobError } from "./errors.js";
 import { parseRef, type Ref, refBytes } from "./ref.js";
-import type { BlobStore, CallOptions, GetManyResult, ListOptions, PutManyResult } from "./store.js";
+import type {
+  BlobStore,
+  CallOptions,
+  GetManyResult,
+  GetOptions,
+  ListOptions,
+  PutManyResult,
+} from "./store.js";
 import {
   checkAfter,
   checkCount,
@@ -28,21 +35,25 @@ const bytesPerPiece = 256 * 1024;
 export async function* getMany(
   store: BlobStore,
   refs: readonly Ref[],
-  options: CallOptions & ConcurrencyOptions = {},
+  options: GetOptions & ConcurrencyOptions = {},
 ): AsyncGenerator<GetManyResult, void, undefined> {
-  const { signal } = options;
+  const { concurrency = defaultConcurrency, ...rest } = options;
+  const { signal } = rest;
   signal?.throwIfAborted();
-  const limit = checkCount("concurrency", options.concurrency ?? defaultConcurrency, 1);
+  const limit = checkCount("concurrency", concurrency, 1);
   if (store.getMany) {
-    yield* coverEvery(store, [...refs], signal);
+    yield* coverEvery(store, [...refs], rest);
   } else {
-    yield* pool([...refs], (ref, _index, child) => getOne(store, ref, child), { limit, signal });
+    yield* pool([...refs], (ref, _index, child) => getOne(store, ref, { ...rest, signal: child }), {
+      limit,
+      signal,
+    });
   }
 }
 
-async function getOne(store: BlobStore, ref: Ref, signal: AbortSignal): Promise<GetManyResult> {
+async function getOne(store: BlobStore, ref: Ref, options: GetOptions): Promise<GetManyResult> {
   try {
-    return { ref, blob: await store.get(ref, { signal }) };
+    return { ref, blob: await store.get(ref, options) };
   } catch (error) {
     return { ref, error };
   }
@@ -51,13 +62,14 @@ async function getOne(store: BlobStore, ref: Ref, signal: AbortSignal): Promise<
 async function* coverEvery(
   store: BlobStore,
   refs: readonly Ref[],
-  signal: AbortSignal | undefined,
+  options: GetOptions,
 ): AsyncGenerator<GetManyResult, void, undefined> {
+  const { signal } = options;
   const missing = new Map<Ref, number>();
   for (const ref of refs) missing.set(ref, (missing.get(ref) ?? 0) + 1);
   let failure: unknown;
   try {
-    for await (const result of store.getMany?.(refs, signalOption(signal)) ?? []) {
+    for await (const result of store.getMany?.(refs, options) ?? []) {
       signal?.throwIfAborted();
       const count = missing.get(result.ref) ?? 0;
       if (count === 0) continue; // nobody asked, or it came already
@@ -197,7 +209,7 @@ export async function* listRefPages(
     length += page.write(ref, length, "hex");
     if (length === page.length) {
       yield page;
-      page = Buffer.allocUnsafeSlow(refsPerPage * refBytes);
+      if (!options.reuse) page = Buffer.allocUnsafeSlow(refsPerPage * refBytes);
       length = 0;
     }
     if (--left <= 0) break;

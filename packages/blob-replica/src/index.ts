@@ -73,6 +73,8 @@ export type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  GetOptions,
+  ListOptions,
   PrefixDigest,
   PutManyResult,
   PutOptions,

@@ -4,6 +4,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface GetOptions extends CallOptions {
+  /** The caller will never change the bytes, so that a store which keeps them in memory can give its own. Without it they are copied. Default false. */
+  readonly frozen?: boolean;
+}
+
 export interface PutOptions extends CallOptions {
   /** The blob's ref, when the caller has computed it: the store does not do it again. A wrong one damages the store. */
   readonly ref?: Ref;
@@ -20,6 +25,8 @@ export interface PutResult {
 export interface ListOptions extends CallOptions {
   /** The caller wants no more refs than these: the listing may end there, and need not. For those that come over a network. */
   readonly limit?: number;
+  /** Of pages: the caller is done with each when it asks for the next, which may come in the same memory. Default false: a page is the caller's own. */
+  readonly reuse?: boolean;
 }
 
 /** Of `getMany`: one for each ref that was asked for, as they come; a ref that was asked for twice comes twice. `blob` tells the two apart. */
@@ -51,8 +58,8 @@ export interface BlobStore {
    * reads from such a store does not hash it again. Default false.
    */
   readonly verified?: boolean;
-  /** The caller owns the bytes. @throws BlobError "not-found", "corrupt" where the store looks, "unavailable", "refused" */
-  get(ref: Ref, options?: CallOptions): Promise<Uint8Array>;
+  /** The caller owns the bytes, unless they are `frozen`. @throws BlobError "not-found", "corrupt" where the store looks, "unavailable", "refused" */
+  get(ref: Ref, options?: GetOptions): Promise<Uint8Array>;
   /**
    * Resolves when the store has the blob as durably as it ever will. Putting what is there is no error; what is there and is damaged is replaced.
    * @throws BlobError "unavailable", "refused", "full"
@@ -66,7 +73,7 @@ export interface BlobStore {
 
   /** As `listRefs`, packed: each page holds refs of 32 bytes, one after the other. No page is empty. */
   listRefPages?(after?: Ref, options?: ListOptions): AsyncIterable<Uint8Array>;
-  getMany?(refs: readonly Ref[], options?: CallOptions): AsyncIterable<GetManyResult>;
+  getMany?(refs: readonly Ref[], options?: GetOptions): AsyncIterable<GetManyResult>;
   putMany?(
     blobs: readonly Uint8Array[],
     options?: CallOptions & { readonly refs?: readonly Ref[]; readonly frozen?: boolean },

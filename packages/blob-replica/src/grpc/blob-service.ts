@@ -65,7 +65,7 @@ async function* manyBlobs(
 ): AsyncGenerator<GetManyResponse, void, undefined> {
   let blobs: GetManyResponse_Blob[] = [];
   let bytes = 0;
-  for await (const result of getMany(store, refsFromWire(refs), { signal })) {
+  for await (const result of getMany(store, refsFromWire(refs), { frozen: true, signal })) {
     for (const blob of toWire(result, failOne)) {
       if (
         blobs.length > 0 &&

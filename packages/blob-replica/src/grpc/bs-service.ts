@@ -24,7 +24,7 @@ const noRef = Buffer.alloc(refBytes);
 export function bsHandlers({ store, anchorMap, fail }: Serving): StoreServer {
   return {
     get: unary(fail, async ({ ref }, signal) => {
-      return { blob: asBuffer(await store.get(refFromBytes(ref), { signal })) };
+      return { blob: asBuffer(await store.get(refFromBytes(ref), { frozen: true, signal })) };
     }),
     put: unary(fail, async ({ blob }, signal) => {
       const { ref, added } = await store.put(asBytes(blob), { frozen: true, signal });

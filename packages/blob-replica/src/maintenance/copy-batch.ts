@@ -37,7 +37,7 @@ export async function copyBatch(
     bytes = 0;
     await writeAll(to, batch, options);
   };
-  for await (const { ref, blob, error } of getMany(from.store, refs, { signal, concurrency })) {
+  for await (const { ref, blob, error } of getMany(from.store, refs, { frozen: true, signal, concurrency })) {
     try {
       if (blob === undefined) throw error;
       if (!isContentOf(ref, blob, from.store)) {

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.js";
 import { BlobError } from "../errors.js";
 import { parseRef, type Ref } from "../ref.js";
 import { unlessAborted } from "../replica/abort.js";
-import type { BlobStore, CallOptions, PutManyResult, PutOptions, PutResult } from "../store.js";
+import type { BlobStore, CallOptions, GetOptions, PutManyResult, PutOptions, PutResult } from "../store.js";
 import { type PutManyOptions, refForPut, refsForPut, signalOption } from "../stores/arguments.js";
 import { systemClock } from "../system.js";
 import { expanded, kept, Marking, type Reference, type References, readVerified } from "./marking.js";
@@ -90,7 +90,7 @@ export class GuardedStore implements GcGuard {
     if (store.putMany) this.putMany = (blobs, putOptions) => this.#putMany(blobs, putOptions);
   }
 
-  get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+  get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
     return this.inner.get(ref, options);
   }
 

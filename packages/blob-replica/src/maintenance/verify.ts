@@ -169,7 +169,7 @@ class Verification {
     signal: AbortSignal,
   ): Promise<{ readonly problem: BlobProblem; readonly error: unknown } | undefined> {
     try {
-      const blob = await this.#store.get(ref, { signal });
+      const blob = await this.#store.get(ref, { frozen: true, signal });
       this.#pacer.spend(blob.length);
       this.#checkedBytes += blob.length;
       if (refOf(blob) === ref) return undefined;
@@ -200,12 +200,12 @@ class Verification {
     const { repairFrom } = this.#options;
     if (repairFrom === undefined || found.problem === "unreadable") return { ref, ...found, repaired: false };
     try {
-      const blob = await repairFrom.get(ref, { signal });
+      const blob = await repairFrom.get(ref, { frozen: true, signal });
       if (refOf(blob) !== ref) {
         throw new BlobError("corrupt", `repairFrom has another content under ${ref}, too`);
       }
       await this.#store.put(blob, { ref, frozen: true, signal });
-      if (refOf(await this.#store.get(ref, { signal })) !== ref) {
+      if (refOf(await this.#store.get(ref, { frozen: true, signal })) !== ref) {
         throw new BlobError("corrupt", `${ref} was put and is still another content`);
       }
       this.#repaired++;

@@ -12,7 +12,7 @@ export interface AsyncSideOptions {
   readonly settings: Settings;
   readonly queue: ReplicaQueue;
   readonly changes: Changes;
-  readonly source: (refs: readonly Ref[], options: CallOptions) => AsyncIterable<GetManyResult>;
+  readonly source: (refs: readonly Ref[], options: CallOptions) => Promise<readonly GetManyResult[]>;
 }
 
 interface Side {

@@ -1,13 +1,10 @@
-import { listRefPages } from "../capabilities.js";
-import { BlobError } from "../errors.js";
-import { type Ref, refBytes, refFromBytes, refToBytes } from "../ref.js";
+import { type Ref, refBytes } from "../ref.js";
+import type { ListOptions } from "../store.js";
 import { uninitialized } from "../uninitialized.js";
 import { follow } from "./abort.js";
+import { Source } from "./merge-source.js";
 import type { NamedStore } from "./options.js";
-import { saying } from "./settings.js";
 
-/** Refs that are looked at together, of each store. */
-const windowRefs = 1024;
 const pageRefs = 2048;
 /** Refs that are compared in one go where the stores have the same. */
 const runRefs = 64;
@@ -21,30 +18,32 @@ const words = refBytes / 4;
 export async function* unionPages(
   stores: readonly NamedStore[],
   after: Ref | undefined,
-  signal: AbortSignal | undefined,
+  { signal, reuse = false }: ListOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   signal?.throwIfAborted();
   const followed = follow(signal);
   const sources = stores.map((store) => new Source(store, after, followed.controller.signal));
   try {
-    await Promise.all(sources.map((source) => source.fill()));
+    await filled(sources);
     let live = sources.filter((source) => !source.ended);
     let page = new Page();
-    const heads = new Uint32Array(live.length);
+    const heads = new Int32Array(live.length);
     const pace = new Pace();
     while (live.length > 0) {
       signal?.throwIfAborted();
       const drained = mergeInto(page, live, heads, pace);
       if (page.full) {
-        yield page.take();
-        page = new Page();
+        yield page.bytes;
+        if (reuse) page.count = 0;
+        else page = new Page();
       }
       if (!drained) continue;
-      await Promise.all(live.map((source) => source.fill()));
-      live = live.filter((source) => !source.ended);
+      const slow = filled(live);
+      if (slow) await slow;
+      if (live.some((source) => source.ended)) live = live.filter((source) => !source.ended);
     }
     signal?.throwIfAborted();
-    if (!page.empty) yield page.take();
+    if (!page.empty) yield page.rest();
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
@@ -55,9 +54,22 @@ export async function* unionPages(
   }
 }
 
+/** When each has a ref to look at, or none any more: at once, where undefined. */
+function filled(sources: readonly Source[]): Promise<unknown> | undefined {
+  let slow: Source[] | undefined;
+  for (const source of sources) {
+    if (source.fillNow()) continue;
+    slow ??= [];
+    slow.push(source);
+  }
+  return slow && Promise.all(slow.map((source) => source.fill()));
+}
+
 class Page {
+  /** As of `Source`. */
+  static readonly kept: Page = new Page();
   readonly bytes: Uint8Array = uninitialized(pageRefs * refBytes);
-  readonly words: Uint32Array = new Uint32Array(this.bytes.buffer);
+  readonly words: Int32Array = new Int32Array(this.bytes.buffer);
   count = 0;
 
   get full(): boolean {
@@ -68,7 +80,7 @@ class Page {
     return this.count === 0;
   }
 
-  add(from: Uint32Array, at: number): void {
+  add(from: Int32Array, at: number): void {
     const to = this.words;
     const start = this.count * words;
     to[start] = from[at]!;
@@ -82,8 +94,9 @@ class Page {
     this.count++;
   }
 
-  take(): Uint8Array {
-    return this.full ? this.bytes : this.bytes.slice(0, this.count * refBytes);
+  /** Of a page that is not full: a copy, so that a small listing keeps little memory. */
+  rest(): Uint8Array {
+    return this.bytes.slice(0, this.count * refBytes);
   }
 }
 
@@ -108,7 +121,7 @@ class Pace {
  * Until the page is full, or one of the sources has nothing left here: then true. `heads` has room for a key of each source: the keys that they are at, side by
  * side, so that choosing the least looks at nothing else.
  */
-function mergeInto(page: Page, sources: readonly Source[], heads: Uint32Array, pace: Pace): boolean {
+function mergeInto(page: Page, sources: readonly Source[], heads: Int32Array, pace: Pace): boolean {
   const first = sources[0]!;
   if (sources.length === 1) return copyRun(page, first, first.count - first.at);
   for (let i = 0; i < sources.length; i++) heads[i] = sources[i]!.key();
@@ -139,9 +152,8 @@ function mergeInto(page: Page, sources: readonly Source[], heads: Uint32Array, p
     let drained = false;
     if (tied) {
       least = leastOf(sources, heads, least);
-      const others = passSame(sources, heads, least);
-      same = others.count === sources.length - 1;
-      drained = others.drained;
+      same = passSame(sources, heads, least) === sources.length - 1;
+      drained = someDrained(sources);
     } else {
       same = false;
     }
@@ -154,7 +166,7 @@ function mergeInto(page: Page, sources: readonly Source[], heads: Uint32Array, p
 }
 
 /** Of those with the least key, which is that of `among`, the one with the least ref. */
-function leastOf(sources: readonly Source[], heads: Uint32Array, among: number): number {
+function leastOf(sources: readonly Source[], heads: Int32Array, among: number): number {
   let least = among;
   for (let i = among + 1; i < sources.length; i++) {
     if (heads[i] === heads[least] && compare(sources[i]!, sources[least]!) < 0) least = i;
@@ -162,28 +174,27 @@ function leastOf(sources: readonly Source[], heads: Uint32Array, among: number):
   return least;
 }
 
-/** Moves the others that are at the same ref past it: how many, and whether one has nothing left then. */
-function passSame(
-  sources: readonly Source[],
-  heads: Uint32Array,
-  least: number,
-): { readonly count: number; readonly drained: boolean } {
+/** Moves the others that are at the same ref past it: how many. */
+function passSame(sources: readonly Source[], heads: Int32Array, least: number): number {
   const key = heads[least];
   let count = 0;
-  let drained = false;
   for (let i = 0; i < sources.length; i++) {
     const source = sources[i]!;
     if (i === least || heads[i] !== key || !equal(source, sources[least]!)) continue;
     count++;
     source.at++;
-    if (source.at === source.count) drained = true;
-    else heads[i] = source.key();
+    if (source.at < source.count) heads[i] = source.key();
   }
-  return { count, drained };
+  return count;
+}
+
+function someDrained(sources: readonly Source[]): boolean {
+  for (let i = 0; i < sources.length; i++) if (sources[i]!.at === sources[i]!.count) return true;
+  return false;
 }
 
 /** Whether one has nothing left then. */
-function moveAll(sources: readonly Source[], heads: Uint32Array, refs: number): boolean {
+function moveAll(sources: readonly Source[], heads: Int32Array, refs: number): boolean {
   let drained = false;
   for (let i = 0; i < sources.length; i++) {
     const source = sources[i]!;
@@ -232,114 +243,4 @@ function compare(a: Source, b: Source): number {
   const inA = a.at * refBytes;
   const inB = b.at * refBytes;
   return a.bytes.compare(b.bytes, inB, inB + refBytes, inA, inA + refBytes);
-}
-
-/** One store's refs, a window of them in memory. */
-class Source {
-  readonly words: Uint32Array = new Uint32Array(windowRefs * words);
-  readonly bytes: Buffer = Buffer.from(this.words.buffer);
-  /** The first 4 bytes of each, as numbers of the same order. */
-  readonly keys: Uint32Array = new Uint32Array(windowRefs);
-  at = 0;
-  count = 0;
-  ended = false;
-  readonly #view: DataView = new DataView(this.words.buffer);
-  readonly #name: string;
-  readonly #iterator: AsyncIterator<Uint8Array>;
-  #page: Uint8Array = new Uint8Array(0);
-  #pageAt = 0;
-  #next: Promise<IteratorResult<Uint8Array>>;
-  readonly #last: Buffer = Buffer.alloc(refBytes);
-  #begun = false;
-
-  constructor({ name, store }: NamedStore, after: Ref | undefined, signal: AbortSignal) {
-    this.#name = name;
-    if (after !== undefined) {
-      this.#last.set(refToBytes(after));
-      this.#begun = true;
-    }
-    this.#iterator = listRefPages(store, after, { signal });
-    this.#next = this.#ask();
-  }
-
-  /** Of the ref that it is at. */
-  key(): number {
-    return this.keys[this.at]!;
-  }
-
-  #ask(): Promise<IteratorResult<Uint8Array>> {
-    const next = this.#iterator.next();
-    // Looked at later: until then it is nobody's.
-    next.catch(() => {});
-    return next;
-  }
-
-  /** Until there is a ref to look at, or none any more. */
-  async fill(): Promise<void> {
-    if (this.at < this.count || this.ended) return;
-    while (this.#pageAt === this.#page.length) {
-      let result: IteratorResult<Uint8Array>;
-      try {
-        result = await this.#next;
-      } catch (error) {
-        const code = error instanceof BlobError ? error.code : "unavailable";
-        const message = `store ${this.#name} failed while it listed its refs: ${saying(error)}`;
-        throw new BlobError(code, message, { cause: error, store: this.#name });
-      }
-      if (result.done) {
-        this.ended = true;
-        return;
-      }
-      if (result.value.length % refBytes !== 0) {
-        const message = `store ${this.#name} listed a page of ${result.value.length} bytes: refs have ${refBytes} each`;
-        throw new BlobError("bad-data", message, { store: this.#name });
-      }
-      this.#page = result.value;
-      this.#pageAt = 0;
-      this.#next = this.#ask();
-    }
-    const length = Math.min(this.bytes.length, this.#page.length - this.#pageAt);
-    this.bytes.set(this.#page.subarray(this.#pageAt, this.#pageAt + length));
-    this.#pageAt += length;
-    this.at = 0;
-    this.count = length / refBytes;
-    this.#check();
-  }
-
-  /** Makes the keys. @throws BlobError "unordered" */
-  #check(): void {
-    const { bytes, keys } = this;
-    const view = this.#view;
-    let before = this.#begun ? this.#last.readUInt32BE(0) : -1;
-    for (let i = 0; i < this.count; i++) {
-      const key = view.getUint32(i * refBytes);
-      keys[i] = key;
-      if (key <= before && (key < before || this.#order(i) >= 0)) {
-        const start = i * refBytes;
-        const ref = refFromBytes(bytes.subarray(start, start + refBytes));
-        const last = refFromBytes(i === 0 ? this.#last : bytes.subarray(start - refBytes, start));
-        const message = `store ${this.#name} listed ${ref} after ${last}: refs come in their order, each once`;
-        throw new BlobError("unordered", message, { store: this.#name });
-      }
-      before = key;
-    }
-    this.#last.set(bytes.subarray((this.count - 1) * refBytes, this.count * refBytes));
-    this.#begun = true;
-  }
-
-  /** Of the ref before to this one. */
-  #order(i: number): number {
-    const start = i * refBytes;
-    const before = i === 0 ? this.#last : this.bytes.subarray(start - refBytes, start);
-    return before.compare(this.bytes, start, start + refBytes);
-  }
-
-  /** Never rejects. */
-  async close(): Promise<void> {
-    try {
-      await this.#iterator.return?.();
-    } catch {
-      // It was told to stop.
-    }
-  }
 }

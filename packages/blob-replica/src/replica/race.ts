@@ -14,6 +14,7 @@ export interface RaceOptions {
   readonly latencies: Latencies;
   readonly hedgeAfterMs: number;
   readonly signal: AbortSignal | undefined;
+  readonly frozen: boolean;
   /** Every failure of a store, but for those of the losers. */
   readonly onFailure: (store: number, error: unknown) => void;
   readonly onSuccess: (store: number) => void;
@@ -83,7 +84,7 @@ export function raceFor(ref: Ref, options: RaceOptions): Promise<Uint8Array> {
     const ask = async (store: number, controller: AbortController, beganMs: number) => {
       let blob: Uint8Array;
       try {
-        blob = await stores[store]!.store.get(ref, { signal: controller.signal });
+        blob = await stores[store]!.store.get(ref, { signal: controller.signal, frozen: options.frozen });
         if (over) return;
         checkContent(blob, ref, stores[store]!);
       } catch (error) {

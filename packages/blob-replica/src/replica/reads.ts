@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { getMany, has, streamBlob } from "../capabilities.js";
 import { BlobError, type StoreFailure } from "../errors.js";
-import { parseRef, type Ref } from "../ref.js";
-import type { GetManyResult } from "../store.js";
+import { parseRef, type Ref, refOf } from "../ref.js";
+import type { GetManyResult, GetOptions } from "../store.js";
+import { keptInMemory } from "../stores/memory.js";
 import { follow } from "./abort.js";
 import { Latencies } from "./latency.js";
 import { checkContent, noneHas, raceFor } from "./race.js";
@@ -30,7 +31,7 @@ export class Reads {
   }
 
   /** `except`: a store that is not asked, because it is the one to be repaired. @throws as `raceFor` */
-  async get(ref: Ref, signal: AbortSignal | undefined, except?: number): Promise<Uint8Array> {
+  async get(ref: Ref, { signal, frozen = false }: GetOptions, except?: number): Promise<Uint8Array> {
     const { settings, onFailure, onSuccess, onLoser } = this.#options;
     const damaged = new Set<number>();
     const blob = await raceFor(ref, {
@@ -40,6 +41,7 @@ export class Reads {
       latencies: this.#latencies,
       hedgeAfterMs: settings.hedgeAfterMs ?? Math.max(leastHedgeMs, this.#latencies.p95()),
       signal,
+      frozen,
       onFailure: (store, error) => {
         if (isDamage(error)) damaged.add(store);
         onFailure(store, error);
@@ -55,13 +57,42 @@ export class Reads {
     return this.#latencies.order().filter((store) => store !== except);
   }
 
-  /** Asks the fastest store for all of them, the next for what that one did not give, and so on. Every ref once for each time that it is there. */
-  async *getMany(
+  /** The results of `getMany` together. Nobody may change the bytes: they are a store's own, perhaps. */
+  async getAll(
     refs: readonly Ref[],
     signal: AbortSignal | undefined,
     except?: number,
-  ): AsyncGenerator<GetManyResult, void, undefined> {
+  ): Promise<readonly GetManyResult[]> {
     signal?.throwIfAborted();
+    const results: GetManyResult[] = [];
+    let rest: readonly Ref[] = refs;
+    const first = this.#order(except)[0];
+    const kept = first === undefined ? undefined : keptInMemory(this.#options.settings.sync[first]!.store);
+    if (first !== undefined && kept) {
+      const missed: Ref[] = [];
+      for (const ref of refs) {
+        const blob = kept(ref);
+        // What is not there, or damaged, is looked at more closely.
+        if (blob !== undefined && refOf(blob) === ref) results.push({ ref, blob });
+        else missed.push(ref);
+      }
+      if (results.length > 0) this.#options.onSuccess(first);
+      rest = missed;
+    }
+    if (rest.length > 0) {
+      const options = { frozen: true, ...(signal && { signal }) };
+      for await (const result of this.getMany(rest, options, except)) results.push(result);
+    }
+    return results;
+  }
+
+  /** Asks the fastest store for all of them, the next for what that one did not give, and so on. Every ref once for each time that it is there. */
+  async *getMany(
+    refs: readonly Ref[],
+    options: GetOptions,
+    except?: number,
+  ): AsyncGenerator<GetManyResult, void, undefined> {
+    options.signal?.throwIfAborted();
     const { settings, onFailure, onSuccess, onDamage } = this.#options;
     const wanted = new Map<
       Ref,
@@ -86,9 +117,7 @@ export class Reads {
     for (const store of this.#order(except)) {
       if (wanted.size === 0) return;
       const { name } = settings.sync[store]!;
-      for await (const result of getMany(settings.sync[store]!.store, [...wanted.keys()], {
-        ...(signal && { signal }),
-      })) {
+      for await (const result of getMany(settings.sync[store]!.store, [...wanted.keys()], options)) {
         const { ref } = result;
         const want = wanted.get(ref);
         if (want === undefined) continue;

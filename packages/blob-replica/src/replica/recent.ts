@@ -25,17 +25,18 @@ export class Recent {
     this.#bytes -= blob.length;
   }
 
-  /** From here what is here, and the rest from there. */
-  async *over(
+  /** From here what is here, and the rest from there. In no order. */
+  async over(
     refs: readonly Ref[],
-    rest: (refs: readonly Ref[]) => AsyncIterable<GetManyResult>,
-  ): AsyncGenerator<GetManyResult, void, undefined> {
+    rest: (refs: readonly Ref[]) => Promise<readonly GetManyResult[]>,
+  ): Promise<readonly GetManyResult[]> {
+    const results: GetManyResult[] = [];
     const missing: Ref[] = [];
     for (const ref of refs) {
       const blob = this.#blobs.get(ref);
-      if (blob) yield { ref, blob };
+      if (blob) results.push({ ref, blob });
       else missing.push(ref);
     }
-    if (missing.length > 0) yield* rest(missing);
+    return missing.length > 0 ? results.concat(await rest(missing)) : results;
   }
 }

@@ -5,6 +5,8 @@ import type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  GetOptions,
+  ListOptions,
   PutManyResult,
   PutOptions,
   PutResult,
@@ -41,7 +43,7 @@ export class StoreReplica implements Replica {
     this.#settings = settings;
     this.#changes = changes;
     this.#syncSide = new SyncSide(settings, changes.bump, (refs, { signal }, except) =>
-      this.#reads.getMany(refs, signal, except),
+      this.#reads.getAll(refs, signal, except),
     );
     this.#reads = new Reads({
       settings,
@@ -61,7 +63,7 @@ export class StoreReplica implements Replica {
         settings,
         queue,
         changes,
-        source: (refs, { signal }) => this.#recent.over(refs, (rest) => this.#reads.getMany(rest, signal)),
+        source: (refs, { signal }) => this.#recent.over(refs, (rest) => this.#reads.getAll(rest, signal)),
       });
     }
     if ([...settings.sync, ...settings.async].every(({ store }) => store.delete)) {
@@ -80,17 +82,17 @@ export class StoreReplica implements Replica {
     this.#asyncSide?.throwIfStrictFailed();
   }
 
-  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+  async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
     this.#begin(options.signal);
-    return await this.#reads.get(parseRef(ref), options.signal);
+    return await this.#reads.get(parseRef(ref), options);
   }
 
   async *getMany(
     refs: readonly Ref[],
-    options: CallOptions = {},
+    options: GetOptions = {},
   ): AsyncGenerator<GetManyResult, void, undefined> {
     this.#begin(options.signal);
-    yield* this.#reads.getMany([...refs], options.signal);
+    yield* this.#reads.getMany([...refs], options);
   }
 
   async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {
@@ -107,9 +109,9 @@ export class StoreReplica implements Replica {
     return refsOfPages(this.listRefPages(after, options), options.signal);
   }
 
-  async *listRefPages(after?: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+  async *listRefPages(after?: Ref, options: ListOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
     this.#begin(options.signal);
-    yield* unionPages(this.#settings.sync, checkAfter(after), options.signal);
+    yield* unionPages(this.#settings.sync, checkAfter(after), options);
   }
 
   async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {

@@ -29,7 +29,7 @@ export class SyncSide {
   constructor(
     settings: Settings,
     bump: () => void,
-    source: (refs: readonly Ref[], options: CallOptions, except: number) => AsyncIterable<GetManyResult>,
+    source: (refs: readonly Ref[], options: CallOptions, except: number) => Promise<readonly GetManyResult[]>,
   ) {
     this.#settings = settings;
     this.#bump = bump;

@@ -10,7 +10,7 @@ export interface WorkerOptions {
   readonly target: NamedStore;
   readonly backlog: Backlog;
   /** The blobs, checked. What has the code "not-found" is nowhere. */
-  readonly source: (refs: readonly Ref[], options: CallOptions) => AsyncIterable<GetManyResult>;
+  readonly source: (refs: readonly Ref[], options: CallOptions) => Promise<readonly GetManyResult[]>;
   readonly settings: Pick<Settings, "clock" | "random" | "attemptTimeoutMs" | "retryMinMs" | "retryMaxMs">;
   readonly onDone: (entries: readonly Entry[]) => void;
   readonly onLost: (entry: Entry, error: unknown) => void;
@@ -135,7 +135,7 @@ export class Worker {
     const { target, source, onLost } = this.#options;
     const byRef = new Map(entries.map((entry) => [entry.ref, entry]));
     const found: { readonly entry: Entry; readonly blob: Uint8Array }[] = [];
-    for await (const result of source([...byRef.keys()], { signal })) {
+    for (const result of await source([...byRef.keys()], { signal })) {
       const entry = byRef.get(result.ref)!;
       if (result.blob) found.push({ entry, blob: result.blob });
       else if (hasCode(result.error, "not-found")) onLost(entry, result.error);

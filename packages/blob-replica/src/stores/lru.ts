@@ -4,6 +4,8 @@ import type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  GetOptions,
+  ListOptions,
   PutManyResult,
   PutOptions,
   PutResult,
@@ -72,14 +74,14 @@ class LruCache implements BlobStore {
     }
   }
 
-  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+  async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
     options.signal?.throwIfAborted();
     const kept = this.#use(ref);
-    if (kept) return new Uint8Array(kept);
+    if (kept) return own(kept, options.frozen);
     const deletes = this.#deletes;
     const blob = await this.#store.get(ref, options);
     if (deletes === this.#deletes && this.#fits(blob) && isContentOf(ref, blob, this.#store))
-      this.#keep(ref, new Uint8Array(blob));
+      this.#keep(ref, own(blob, options.frozen));
     return blob;
   }
 
@@ -100,7 +102,7 @@ class LruCache implements BlobStore {
 
   async *getMany(
     refs: readonly Ref[],
-    options: CallOptions = {},
+    options: GetOptions = {},
   ): AsyncGenerator<GetManyResult, void, undefined> {
     const { signal } = options;
     signal?.throwIfAborted();
@@ -108,7 +110,7 @@ class LruCache implements BlobStore {
     for (const ref of [...refs]) {
       signal?.throwIfAborted();
       const kept = this.#use(ref);
-      if (kept) yield { ref, blob: new Uint8Array(kept) };
+      if (kept) yield { ref, blob: own(kept, options.frozen) };
       else missing.push(ref);
     }
     if (missing.length === 0) return;
@@ -116,7 +118,7 @@ class LruCache implements BlobStore {
     for await (const result of getMany(this.#store, missing, options)) {
       const { ref, blob } = result;
       const keeps = blob && deletes === this.#deletes && !this.#kept.has(ref) && this.#fits(blob);
-      if (keeps && isContentOf(ref, blob, this.#store)) this.#keep(ref, new Uint8Array(blob));
+      if (keeps && isContentOf(ref, blob, this.#store)) this.#keep(ref, own(blob, options.frozen));
       yield result;
     }
   }
@@ -140,7 +142,7 @@ class LruCache implements BlobStore {
     return this.#store.listRefs(after, options);
   }
 
-  listRefPages(after?: Ref, options?: CallOptions): AsyncIterable<Uint8Array> {
+  listRefPages(after?: Ref, options?: ListOptions): AsyncIterable<Uint8Array> {
     return listRefPages(this.#store, after, options);
   }
 
@@ -156,8 +158,8 @@ class LruCache implements BlobStore {
     return blob.length <= this.#maxBytes;
   }
 
-  #keepPut(ref: Ref, blob: Uint8Array, frozen = false): void {
-    if (this.#fits(blob)) this.#keep(ref, frozen ? blob : new Uint8Array(blob));
+  #keepPut(ref: Ref, blob: Uint8Array, frozen: boolean | undefined): void {
+    if (this.#fits(blob)) this.#keep(ref, own(blob, frozen));
   }
 
   #keep(ref: Ref, blob: Uint8Array): void {
@@ -174,4 +176,9 @@ class LruCache implements BlobStore {
     this.#bytes -= this.#kept.get(ref)?.length ?? 0;
     this.#kept.delete(ref);
   }
+}
+
+/** A copy, unless nobody will change the bytes. */
+function own(blob: Uint8Array, frozen = false): Uint8Array {
+  return frozen ? blob : new Uint8Array(blob);
 }

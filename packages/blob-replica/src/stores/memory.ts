@@ -1,15 +1,18 @@
 import { BlobError } from "../errors.js";
-import { parseRef, type Ref, refBytes, refFromBytes } from "../ref.js";
+import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
 import type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  GetOptions,
+  ListOptions,
   PutManyResult,
   PutOptions,
   PutResult,
 } from "../store.js";
-import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
+import { type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
+import { IndexPages } from "./index-pages.js";
 import { RefIndex } from "./ref-index.js";
 
 export interface MemoryStoreOptions {
@@ -26,6 +29,21 @@ export function memoryStore(options: MemoryStoreOptions = {}): BlobStore {
   return new MemoryStore(maxBytes);
 }
 
+/** The listing of a memory store, which can do more than one that somebody has put in its place; undefined for those. */
+export function pagesInMemory(
+  store: BlobStore,
+  after: Ref | undefined,
+  signal: AbortSignal,
+): IndexPages | undefined {
+  const isItsOwn = store instanceof MemoryStore && store.listRefPages === MemoryStore.prototype.listRefPages;
+  return isItsOwn ? store.listRefPages(after, { signal }) : undefined;
+}
+
+/** What a memory store keeps, without a copy, for readers that change nothing of it; undefined for others, and for one whose reads somebody has replaced. */
+export function keptInMemory(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
+  return MemoryStore.keptBy(store);
+}
+
 class MemoryStore implements BlobStore {
   readonly #maxBytes: number;
   readonly #blobs = new Map<Ref, Uint8Array>();
@@ -36,9 +54,14 @@ class MemoryStore implements BlobStore {
     this.#maxBytes = maxBytes;
   }
 
-  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+  static keptBy(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
+    const isItsOwn = store instanceof MemoryStore && store.getMany === MemoryStore.prototype.getMany;
+    return isItsOwn ? (ref) => store.#blobs.get(ref) : undefined;
+  }
+
+  async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
     options.signal?.throwIfAborted();
-    return this.#copyOf(ref);
+    return this.#give(ref, options);
   }
 
   async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
@@ -50,27 +73,19 @@ class MemoryStore implements BlobStore {
     return refsOfPages(this.listRefPages(after, options), options.signal);
   }
 
-  async *listRefPages(after?: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-    const { signal } = options;
-    let last = checkAfter(after);
-    for (;;) {
-      signal?.throwIfAborted();
-      const page = this.#index.pageAfter(last);
-      if (page === undefined) return;
-      last = refFromBytes(page.subarray(-refBytes));
-      yield page;
-    }
+  listRefPages(after?: Ref, options: ListOptions = {}): IndexPages {
+    return new IndexPages(this.#index, after, options);
   }
 
   async *getMany(
     refs: readonly Ref[],
-    options: CallOptions = {},
+    options: GetOptions = {},
   ): AsyncGenerator<GetManyResult, void, undefined> {
     for (const ref of [...refs]) {
       options.signal?.throwIfAborted();
       let result: GetManyResult;
       try {
-        result = { ref, blob: this.#copyOf(ref) };
+        result = { ref, blob: this.#give(ref, options) };
       } catch (error) {
         result = { ref, error };
       }
@@ -108,10 +123,10 @@ class MemoryStore implements BlobStore {
     return true;
   }
 
-  #copyOf(ref: Ref): Uint8Array {
+  #give(ref: Ref, { frozen }: GetOptions): Uint8Array {
     const blob = this.#blobs.get(parseRef(ref));
     if (blob === undefined) throw new BlobError("not-found", `there is no blob ${ref}`);
-    return new Uint8Array(blob); // not slice(): that of a Buffer is a view
+    return frozen ? blob : new Uint8Array(blob); // not slice(): that of a Buffer is a view
   }
 
   #put(blob: Uint8Array, ref: Ref, frozen: boolean): PutResult {

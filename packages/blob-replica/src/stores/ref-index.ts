@@ -64,18 +64,8 @@ export class RefIndex {
   }
 
   /** The next refs strictly after `after`, as bytes of the caller's own; undefined at the end. */
-  pageAfter(after: Ref | undefined): Buffer | undefined {
-    let number = 0;
-    let at = 0;
-    if (after !== undefined) {
-      const found = this.#find(after);
-      number = found.number;
-      at = this.#isAt(found.leaf, found.at) ? found.at + 1 : found.at;
-      if (at === found.leaf.count) {
-        number++;
-        at = 0;
-      }
-    }
+  pageAfter(after: Ref | Uint8Array | undefined): Buffer | undefined {
+    const { number, at } = this.#after(after);
     const leaf = this.#leaves[number];
     if (leaf === undefined || leaf.count === 0) return undefined;
     // Not `Buffer.from`: a small page would be a part of a pool that others write to.
@@ -84,9 +74,32 @@ export class RefIndex {
     return page;
   }
 
+  /** As many of the next refs strictly after `after` as there is room for: how many. 0 at the end. */
+  copyAfter(after: Uint8Array | undefined, into: Uint8Array): number {
+    let { number, at } = this.#after(after);
+    const room = Math.floor(into.length / refBytes);
+    let count = 0;
+    for (let leaf = this.#leaves[number]; leaf !== undefined && count < room; leaf = this.#leaves[++number]) {
+      const copied = Math.min(room - count, leaf.count - at);
+      leaf.bytes.copy(into, count * refBytes, at * refBytes, (at + copied) * refBytes);
+      count += copied;
+      at = 0;
+    }
+    return count;
+  }
+
+  /** Where the refs after this one begin. */
+  #after(after: Ref | Uint8Array | undefined): { number: number; at: number } {
+    if (after === undefined) return { number: 0, at: 0 };
+    const { number, leaf, at } = this.#find(after);
+    const next = this.#isAt(leaf, at) ? at + 1 : at;
+    return next === leaf.count ? { number: number + 1, at: 0 } : { number, at: next };
+  }
+
   /** The place where the ref is or belongs. The key is in `#key` afterwards. */
-  #find(ref: Ref): { number: number; leaf: Leaf; at: number } {
-    this.#key.write(ref, "hex");
+  #find(ref: Ref | Uint8Array): { number: number; leaf: Leaf; at: number } {
+    if (typeof ref === "string") this.#key.write(ref, "hex");
+    else this.#key.set(ref);
     let low = 0;
     let high = this.#leaves.length;
     while (high - low > 1) {

@@ -6,6 +6,7 @@ import type {
   BlobStore,
   CallOptions,
   GetManyResult,
+  GetOptions,
   PutManyResult,
   PutOptions,
   PutResult,
@@ -27,7 +28,7 @@ export function verifying(store: BlobStore): BlobStore {
     ...passOn(store),
     verified: true,
 
-    async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
+    async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
       const blob = await store.get(ref, options);
       options.signal?.throwIfAborted();
       return checked(ref, blob);
@@ -43,7 +44,7 @@ export function verifying(store: BlobStore): BlobStore {
 
     async *getMany(
       refs: readonly Ref[],
-      options: CallOptions = {},
+      options: GetOptions = {},
     ): AsyncGenerator<GetManyResult, void, undefined> {
       for await (const result of getMany(store, refs, options)) {
         const { ref, blob } = result;

@@ -166,6 +166,26 @@ export const contentCases: readonly BlobStoreCase[] = [
     }
   }),
 
+  storeCase("frozen bytes are the content, whatever was done to those of other gets", async ({ store }) => {
+    const blobs = [testBlob(1, 5000), testBlob(2, 0), testBlob(3, 300_000)];
+    const refs: Ref[] = [];
+    for (const blob of blobs) refs.push((await store.put(blob)).ref);
+    for (let time = 0; time < 2; time++) {
+      for (const [i, ref] of refs.entries()) {
+        (await store.get(ref)).fill(7);
+        const frozen = await store.get(ref, { frozen: true });
+        assertSameBytes(frozen, blobs[i] as Uint8Array); // as many
+        (await store.get(ref)).fill(8);
+        assertSameBytes(frozen, blobs[i] as Uint8Array);
+      }
+      for (const { ref, blob } of await collect(getMany(store, refs, { frozen: true }))) {
+        assert.ok(blob);
+        assertSameBytes(blob, blobs[refs.indexOf(ref)] as Uint8Array);
+      }
+      for await (const { blob } of getMany(store, refs)) blob?.fill(9);
+    }
+  }),
+
   storeCase("the ref that the caller has computed is taken", async ({ store }) => {
     const blob = testBlob(1, 3000);
     const ref = refOf(blob);

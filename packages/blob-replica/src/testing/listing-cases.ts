@@ -70,6 +70,19 @@ export const listingCases: readonly BlobStoreCase[] = [
   }),
 
   storeCase(
+    "pages that are looked at in turn are the same listing",
+    async ({ store }, { manyBlobs = 3000 }) => {
+      const { blobs, refs } = testBlobs(manyBlobs);
+      await putAll(store, blobs);
+      for (const after of [undefined, refs[100]]) {
+        const listed: Ref[] = [];
+        for await (const page of listRefPages(store, after, { reuse: true })) listed.push(...splitPage(page));
+        assert.deepEqual(listed, refs.slice(after === undefined ? 0 : 101));
+      }
+    },
+  ),
+
+  storeCase(
     "a long listing is whole, and can be taken up anywhere",
     async ({ store }, { manyBlobs = 3000 }) => {
       const { blobs, refs } = testBlobs(manyBlobs);

@@ -47,6 +47,8 @@ export interface Call {
   readonly rounds?: number;
   /** Default 1. */
   readonly inFlight?: number;
+  /** Gets of bytes that the caller will not change. Default false. */
+  readonly frozen?: boolean;
 }
 
 export interface Places {

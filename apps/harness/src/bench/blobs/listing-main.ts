@@ -25,9 +25,9 @@ async function fill(store: BlobStore, from: number): Promise<void> {
   }
 }
 
-async function listPages(replica: Replica, each?: () => void): Promise<number> {
+async function listPages(replica: Replica, each?: () => void, reuse = false): Promise<number> {
   let count = 0;
-  for await (const page of replica.listRefPages!()) {
+  for await (const page of replica.listRefPages!(undefined, { reuse })) {
     count += page.length / REF_BYTES;
     each?.();
   }
@@ -79,6 +79,7 @@ await using replica = await createReplica({
 });
 
 // First of all: a heap that has grown once stays as it is, and would hide what is measured.
+const reusedPages = await extraBytes((each) => listPages(replica, each, true));
 const pages = await extraBytes((each) => listPages(replica, each));
 const strings = await extraBytes((each) => listStrings(replica, each));
 const measured: ListingRound[] = [];
@@ -95,5 +96,5 @@ for (let round = 0; round < rounds; round++) {
     bsComplete: [bs, sorted].every(({ hung, ops }) => hung !== true && ops === expected),
   });
 }
-const figures: ListingFigures = { rounds: measured, extraBytes: [{ pages, strings }] };
+const figures: ListingFigures = { rounds: measured, extraBytes: [{ reusedPages, pages, strings }] };
 process.stdout.write(`${JSON.stringify(figures)}\n`);

@@ -23,7 +23,9 @@ export async function runLoad(call: Call, stores: Stores): Promise<Figures> {
       });
     case "get":
       return reading(call, stores, blobs, (store, refs) =>
-        together(refs, inFlight, async (ref) => check(await store.get(ref), size)),
+        together(refs, inFlight, async (ref) =>
+          check(await store.get(ref, { frozen: call.frozen ?? false }), size),
+        ),
       );
     case "get-many":
       return reading(call, stores, blobs, async (store, refs) => {

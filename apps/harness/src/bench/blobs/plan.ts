@@ -129,20 +129,27 @@ function largePuts({ largeInMemory, rounds, largeOnDisk, smallPuts }: Scale): re
 
 function verifiedGets({ largeInMemory, rounds }: Scale): readonly Part[] {
   const load = { size: MIB, count: largeInMemory, rounds };
-  const part = (name: string, store: StoreSpec, peers: Part["peers"] = {}): Part => ({
+  const inMemory: StoreSpec = { kind: "verifying memory" };
+  const replicated: StoreSpec = { kind: "memory", replicas: 3 };
+  const part = (name: string, call: Pick<Call, "store" | "frozen">, peers: Part["peers"] = {}): Part => ({
     name,
-    ours: { operation: "get", store, ...load },
+    ours: { operation: "get", ...call, ...load },
     peers: { [LIMIT]: { operation: "sha256", ...load }, ...peers },
     metrics: [megabytes({ [LIMIT]: { text: ">= 0.8x SHA-256", atLeast: 0.8 } })],
   });
   return [
-    part("get 1 MiB from memory, verified", { kind: "verifying memory" }),
+    part("get 1 MiB from memory, verified, frozen", { store: inMemory, frozen: true }),
+    part("get 1 MiB from memory, verified, as a copy", { store: inMemory }),
     part(
-      "get 1 MiB from 3 stores in memory, verified (bs: not verified)",
-      { kind: "memory", replicas: 3 },
+      "get 1 MiB from 3 stores in memory, verified, frozen (bs: not verified)",
+      {
+        store: replicated,
+        frozen: true,
+      },
       { [BS]: { bs: ["replica-get", "-stores", "3", ...goFlags(MIB, largeInMemory * rounds)] } },
     ),
-    part("get 1 MiB from a directory, verified", { kind: "directory" }),
+    part("get 1 MiB from 3 stores in memory, verified, as a copy", { store: replicated }),
+    part("get 1 MiB from a directory, verified", { store: { kind: "directory" } }),
   ];
 }
 

@@ -36,7 +36,7 @@ interface Plan {
   readonly killMs: number;
 }
 
-const full: Plan = { ranges: 6, windows: 3, windowMs: 13_500, warmUpMs: 2_000, killMs: 8_000 };
+const full: Plan = { ranges: 6, windows: 5, windowMs: 13_500, warmUpMs: 2_000, killMs: 8_000 };
 const quick: Plan = { ranges: 2, windows: 1, windowMs: 500, warmUpMs: 300, killMs: 1_000 };
 
 /** What one strategy showed, window by window. */
