@@ -39,11 +39,6 @@ export function pagesInMemory(
   return isItsOwn ? store.listRefPages(after, { signal }) : undefined;
 }
 
-/** What a memory store keeps, without a copy, for readers that change nothing of it; undefined for others, and for one whose reads somebody has replaced. */
-export function keptInMemory(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
-  return MemoryStore.keptBy(store);
-}
-
 class MemoryStore implements BlobStore {
   readonly #maxBytes: number;
   readonly #blobs = new Map<Ref, Uint8Array>();
@@ -52,11 +47,6 @@ class MemoryStore implements BlobStore {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
-  }
-
-  static keptBy(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
-    const isItsOwn = store instanceof MemoryStore && store.getMany === MemoryStore.prototype.getMany;
-    return isItsOwn ? (ref) => store.#blobs.get(ref) : undefined;
   }
 
   async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {

@@ -1,10 +1,32 @@
 import { it } from "vitest";
-import { type BlobStoreUnderTest, blobDamageCases, blobStoreCases } from "../../src/testing.js";
+import {
+  type BlobStoreCase,
+  type BlobStoreUnderTest,
+  blobDamageCases,
+  blobStoreCases,
+} from "../../src/testing.js";
+
+/** Only to end what hangs: cases sync hundreds of files one after the other, on a disk that others use as well. */
+const LONGEST_MS = 180_000;
 
 /** Runs the whole suite of stores. `damage`: also what is for stores that verify. */
 export function itIsAStore(underTest: BlobStoreUnderTest, options: { readonly damage?: boolean } = {}): void {
-  // Only to end what hangs: cases sync hundreds of files one after the other, on a disk that others use as well.
-  const timeoutMs = 180_000;
-  for (const { name, run } of blobStoreCases) it(name, () => run(underTest), timeoutMs);
-  if (options.damage) for (const { name, run } of blobDamageCases) it(name, () => run(underTest), timeoutMs);
+  const cases = [...blobStoreCases, ...(options.damage ? blobDamageCases : [])];
+  for (const each of cases) it(each.name, () => bounded(each, underTest), LONGEST_MS + 10_000);
+}
+
+/** Fails with what the process waits for then: nothing at all, where a wake-up was lost, or calls of the file system that do not return. */
+async function bounded({ run }: BlobStoreCase, underTest: BlobStoreUnderTest): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const hangs = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const waitsFor = process.getActiveResourcesInfo().sort().join(" ");
+      reject(new Error(`it hangs, and the process waits for: ${waitsFor}`));
+    }, LONGEST_MS);
+  });
+  try {
+    await Promise.race([run(underTest), hangs]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
