@@ -115,7 +115,15 @@ describe("the rows of the blobs benchmark", () => {
   it("of a listing say when bobg/bs did not give all that it should", () => {
     const round = { pagesNs: 10, stringsNs: 60, bsNs: 100, bsSortedNs: 50, bsComplete: true };
     const listing = { rounds: [round], extraBytes: [{ reusedPages: 32e6, pages: 31e6, strings: 33e6 }] };
-    expect(listingRows("l", listing).map(({ met }) => met)).toEqual([true, false, null, null, true, true, false]);
+    expect(listingRows("l", listing).map(({ met }) => met)).toEqual([
+      true,
+      false,
+      null,
+      null,
+      true,
+      true,
+      false,
+    ]);
     expect(listingNotes("l", listing)).toEqual([]);
     const missed = listingRows("l", { rounds: [], extraBytes: [] });
     expect(missed.map(({ met }) => met)).toEqual([false, false, null, null, false, false, false]);
