@@ -39,6 +39,14 @@ export function pagesInMemory(
   return isItsOwn ? store.listRefPages(after, { signal }) : undefined;
 }
 
+/**
+ * What a memory store keeps, at once, for readers that change nothing of it: in a catch-up the promises of `getMany` would take longer than the rest. Undefined
+ * for other stores, and for one whose reads somebody has replaced.
+ */
+export function keptInMemory(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
+  return MemoryStore.keptBy(store);
+}
+
 class MemoryStore implements BlobStore {
   readonly #maxBytes: number;
   readonly #blobs = new Map<Ref, Uint8Array>();
@@ -47,6 +55,11 @@ class MemoryStore implements BlobStore {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+  }
+
+  static keptBy(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
+    const isItsOwn = store instanceof MemoryStore && store.getMany === MemoryStore.prototype.getMany;
+    return isItsOwn ? (ref) => store.#blobs.get(ref) : undefined;
   }
 
   async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
