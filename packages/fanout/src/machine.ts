@@ -242,7 +242,8 @@ export class Machine<V> {
     if (dueMs === Number.POSITIVE_INFINITY) return;
     const nowMs = this.nowMs();
     const delayMs = Math.min(Math.max(dueMs - nowMs, 0), longestDelayMs);
-    this.#timerMs = nowMs + delayMs;
+    // Of what is due already its own time: by a later one the next event would set the timer anew, and so on, as long as events come.
+    this.#timerMs = Math.min(dueMs, nowMs + delayMs);
     this.#cancelTimer = this.options.clock.setTimer(delayMs, this.#onTimer);
   }
 

@@ -60,6 +60,30 @@ describe("what happens while a step is carried out", () => {
   });
 });
 
+describe("what is due", () => {
+  it("happens though there is always something else to do", async () => {
+    const fake = new FakeClock();
+    let reads = 0;
+    // As in a process: time passes while it is looked at, and a timer takes a millisecond at least.
+    const clock: Clock = {
+      monotonicMs: () => fake.monotonicMs() + ++reads * 1e-6,
+      setTimer: (delayMs, callback) => fake.setTimer(Math.max(1, delayMs), callback),
+    };
+    const { sent, rpc } = handAnswered();
+    const fanout = createFanout<Server>({ ...steady(), clock });
+    const hedged = fanout.call([1], pair, rpc, { hedge: { afterMs: 0 } });
+    const over = hedged.next();
+    await settled();
+    for (let step = 0; step < 10; step++) {
+      await drain(fanout.call([1], pair, async () => "at once", { hedge: false }));
+      await fake.advance(0.4);
+    }
+    expect(sent).toHaveLength(2);
+    await hedged.return();
+    await over;
+  });
+});
+
 describe("a clock that goes back", () => {
   it("stands still for the fanout: no event is told of an earlier time, and nothing comes later for it", async () => {
     const fake = new FakeClock();
