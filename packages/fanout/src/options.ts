@@ -17,7 +17,8 @@ export type HedgeOptions = HedgeDelay & {
 
 export type HedgeDelay =
   | {
-      /** A fixed delay after the send; with 0 the hedge follows in a later turn of the event loop. */ readonly afterMs: number;
+      /** A fixed delay after the send; with 0 the hedge follows in a later turn of the event loop. */
+      readonly afterMs: number;
     }
   | {
       /** The delay is this percentile of the latencies that were seen lately, from 0 to 1 (exclusive): 0.95. */
