@@ -1,3 +1,4 @@
+import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { bearerAuth, JournalClient } from "../src/index.js";
 import {
@@ -270,5 +271,57 @@ describe("an append stream", () => {
     await call.grpc.until(() => call.committed);
     controller.abort(reason);
     await expect(committing).rejects.toBe(reason);
+  });
+});
+
+/** A server that gives as many answers to an append as it likes; the protocol has one. */
+async function answering(count: number): Promise<{ endpoint: string } & AsyncDisposable> {
+  const server = new Server();
+  const same = (bytes: Buffer): Buffer => bytes;
+  const definition = {
+    append: {
+      path: "/protocol.Journal/Append",
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    },
+  } as const;
+  server.addService(definition, {
+    append: (call: ServerDuplexStream<Buffer, Buffer>) => {
+      call.on("data", () => {});
+      call.on("end", () => {
+        for (let each = 0; each < count; each++) call.write(Buffer.of(0x08, 0x01));
+        call.end();
+      });
+    },
+  });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => server.forceShutdown(),
+  };
+}
+
+describe("an append whose broker does not keep to the protocol", () => {
+  it.each([
+    [0, "the broker gave no answer"],
+    [2, "the broker gave more than one answer"],
+  ])("fails when it gets %i answers", async (count, text) => {
+    await using server = await answering(count);
+    await using client = new JournalClient({ endpoints: server.endpoint });
+    const append = client.openAppend({ journal });
+    await append.write(Buffer.from("content"));
+    await expect(append.commit()).rejects.toMatchObject({
+      code: "transport",
+      nothingSent: false,
+      message: expect.stringContaining(text),
+    });
   });
 });

@@ -1,4 +1,4 @@
-import { type ClientWritableStream, status } from "@grpc/grpc-js";
+import { type ChannelInterface, type StatusObject, status } from "@grpc/grpc-js";
 import { JournalError } from "../errors.js";
 import { argument, refuse } from "../protocol/refusal.js";
 import type { AppendResponse } from "../protocol/responses.js";
@@ -21,21 +21,39 @@ export interface AppendCallOptions {
   readonly open: (call: CallScope) => OpenCall | Promise<OpenCall>;
 }
 
+/** grpc-js gives it no name. */
+type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
+
 type Outcome = { readonly answer: Buffer } | { readonly reason: unknown };
 
-/** One Append RPC. It begins at once; how it failed is told by the next `write` or `commit`. */
+/**
+ * One Append RPC. It begins at once; how it failed is told by the next `write` or `commit`.
+ *
+ * On the channel's own call rather than on the client's stream: three small messages, each with a turn through a stream and its interceptors,
+ * would be a good part of what a small append takes.
+ */
 export class AppendCall implements AppendStream {
   readonly #options: AppendCallOptions;
   /** Undefined when nothing has to be waited for: it is open, or has failed. */
   readonly #opened: Promise<void> | undefined;
   #isOpen = false;
   #call: CallScope | undefined;
-  #running: ClientWritableStream<Buffer> | undefined;
+  #running: GrpcCall | undefined;
   #outcome: Outcome | undefined;
   #committing = false;
+  /** Messages that wait: a call takes the next one when it has passed on the one before, and would forget it before that. */
+  readonly #queue: Buffer[] = [];
+  /** Of the message that the call has and has not passed on; undefined when there is none. */
+  #sending: number | undefined;
   #unsent = 0;
   /** Called when bytes were sent, and at the end. */
   #wake: () => void = () => {};
+  readonly #onSent = (): void => {
+    this.#unsent -= this.#sending ?? 0;
+    this.#sending = undefined;
+    this.#sendNext();
+    this.#wake();
+  };
 
   constructor(options: AppendCallOptions) {
     this.#options = options;
@@ -66,38 +84,50 @@ export class AppendCall implements AppendStream {
       opened.finish({ code: status.CANCELLED, details: "" });
       throw call.reason;
     }
-    const { method } = this.#options;
-    const { path, requestSerialize, responseDeserialize } = method;
-    const { client } = opened.connection.channel;
-    const running = client.makeClientStreamRequest<Buffer, Buffer>(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      opened.metadata,
-      (error, answer) => {
-        if (error === null) {
-          opened.finish({ code: status.OK, details: "" });
-          this.#finish(call, { answer: answer! });
+    const channel = opened.connection.channel.client.getChannel();
+    const running = channel.createCall(
+      this.#options.method.path,
+      Number.POSITIVE_INFINITY,
+      undefined,
+      null,
+      undefined,
+    );
+    let answer: Buffer | undefined;
+    running.start(opened.metadata, {
+      onReceiveMetadata: () => {},
+      onReceiveMessage: (message: Buffer) => {
+        if (answer !== undefined) {
+          running.cancelWithStatus(status.UNIMPLEMENTED, "the broker gave more than one answer");
+          return;
+        }
+        answer = message;
+        running.startRead();
+      },
+      onReceiveStatus: ({ code, details }: StatusObject) => {
+        if (code === status.OK && answer !== undefined) {
+          opened.finish({ code, details });
+          this.#finish(call, { answer });
           return;
         }
         // Until a call is on a connection, its peer is told to be what the channel was asked to dial.
-        const nothingSent = running.getPeer() === client.getChannel().getTarget();
-        const { code, details } = error;
-        this.#finish(call, { reason: opened.finish({ code, details, nothingSent }) });
+        const nothingSent = running.getPeer() === channel.getTarget();
+        const end =
+          code === status.OK
+            ? { code: status.UNIMPLEMENTED, details: "the broker gave no answer" }
+            : { code, details, nothingSent };
+        this.#finish(call, { reason: opened.finish(end) });
       },
-    );
-    // The callback is told as well.
-    running.on("error", () => {});
+    });
+    running.startRead();
     this.#running = running;
-    call.onAbort = () => running.cancel();
+    call.onAbort = () => running.cancelWithStatus(status.CANCELLED, "the append was given up");
     this.#isOpen = true;
-    running.write(request);
+    this.#send(request);
   }
 
   #finish(call: CallScope, outcome: Outcome): void {
     this.#outcome = call.aborted ? { reason: call.reason } : outcome;
-    // Ending it once more would make an error, with its stack, that nobody sees.
-    if (this.#running?.writableEnded === false) this.#running.end();
+    this.#queue.length = 0;
     this.#wake();
     call.end();
   }
@@ -119,7 +149,7 @@ export class AppendCall implements AppendStream {
     if (!this.#isOpen) await this.#opened;
     this.#checkNotCommitting();
     this.#committing = true;
-    if (!this.#answered()) this.#running?.end(APPEND_COMMIT);
+    if (!this.#answered()) this.#send(APPEND_COMMIT);
     while (this.#outcome === undefined) await this.#progress();
     if ("reason" in this.#outcome) throw this.#outcome.reason;
     return decodeAppendResponse(this.#outcome.answer);
@@ -144,10 +174,16 @@ export class AppendCall implements AppendStream {
 
   #send(message: Buffer): void {
     this.#unsent += message.length;
-    this.#running?.write(message, () => {
-      this.#unsent -= message.length;
-      this.#wake();
-    });
+    this.#queue.push(message);
+    if (this.#sending === undefined) this.#sendNext();
+  }
+
+  #sendNext(): void {
+    const message = this.#queue.shift();
+    if (message === undefined || this.#outcome !== undefined) return;
+    this.#sending = message.length;
+    this.#running?.sendMessageWithContext({ callback: this.#onSent }, message);
+    if (message === APPEND_COMMIT) this.#running?.halfClose();
   }
 
   #progress(): Promise<void> {

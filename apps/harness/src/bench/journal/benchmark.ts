@@ -113,7 +113,7 @@ function setupOf({ windows, directBytes, fragmentBytes, readers }: Scale): strin
   return [
     `Gazette v0.103.0, one broker with a \`file://\` store, etcd, and the client of the window share the machine; each window is a process of its own, and the sides take turns (${windows} windows each).`,
     "Go client: `client.AppendService`, `client.Append`, `client.Appender` and `client.RetryReader` of go.gazette.dev/core v0.103.0 with their defaults, in `servers/gazette-peer/bench.go`. Ours: `JournalClient` with its defaults.",
-    "Before it is measured, each connects and learns the route. Ours then runs an eighth to a fifth of the load uncounted, since V8 compiles what is hot; the Go program is compiled.",
+    "Before it is measured, each connects and learns the route. Ours then runs a part of the load uncounted, since V8 compiles what is hot; the Go program is compiled. The part is an eighth to a fifth, of one append at a time as many as are counted; what those took is a row of its own, since a process that has just begun is that slow.",
     "What is appended is text (JSON lines). Of the Appender it is written in chunks of 128 KiB, and the time ends with the commit.",
     `Direct reads: fragments of ${mib(fragmentBytes)} (${mib(directBytes)} of content), opened by the URLs that the broker tells, decompressed in the client; a window in which a byte came through the broker is an error.`,
     "NONE is read with `readInto`, into one buffer of 1 MiB, as the Go client always reads into one (of 128 KiB); `read` gives each chunk in memory of its own, which is measured without a peer. All else of ours is by `read`.",

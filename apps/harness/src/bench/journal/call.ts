@@ -35,6 +35,8 @@ export interface Figures {
   readonly seconds: number;
   /** Of single operations; 0 where they are not waited for one by one. */
   readonly p50Ms: number;
+  /** The same of those that ran uncounted before; not of the Go program, which runs none. */
+  readonly coldP50Ms?: number;
   /** Of the program's process alone, while it was measured. */
   readonly cpuSeconds: number;
   /** The most that the process ever had resident. */

@@ -12,7 +12,7 @@ import { connect, type Load, p50Ms, prepare, warmUpOf } from "./loads.js";
 const { call, endpoint } = parseArguments(process.argv.slice(2));
 await using load = await loadOf(call);
 const warmUp = warmUpOf(call);
-if (warmUp !== undefined) await load.prepare(warmUp)();
+const warmedUp = warmUp && (await load.prepare(warmUp)());
 
 const run = load.prepare(call);
 const before = process.cpuUsage();
@@ -25,6 +25,7 @@ const figures: Figures = {
   bytes: done.bytes,
   seconds,
   p50Ms: p50Ms(done),
+  ...(warmedUp?.latencies !== undefined && { coldP50Ms: p50Ms(warmedUp) }),
   cpuSeconds: (user + system) / 1e6,
   maxRssBytes: process.resourceUsage().maxRSS * 1024,
   ...(call.mode === "fragments" && { directBytes: done.directBytes ?? 0 }),
