@@ -21,6 +21,11 @@ describe("nodeFiles", () => {
       await writeFile(path, "");
       expect(nodeFiles.readNow(path, into)).toBe(0);
       await expect(nodeFiles.openForReading(dir)).rejects.toMatchObject({ code: "EISDIR" });
+      expect(() => nodeFiles.openNow(dir)).toThrow(expect.objectContaining({ code: "EISDIR" }));
+      await writeFile(path, Buffer.of(1, 2, 3));
+      const opened = nodeFiles.openNow(path);
+      expect([opened.bytes, await opened.read(into, 1), into[0]]).toEqual([3, 2, 2]);
+      await opened.close();
     } finally {
       await rm(dir, { recursive: true });
     }

@@ -2,22 +2,10 @@ import { createHash } from "node:crypto";
 import { BlobError } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
 import { uninitialized } from "../uninitialized.js";
-import { systemCode } from "./file-errors.js";
-import type { ReadableFile, StoreFiles } from "./files.js";
+import type { ReadableFile } from "./files.js";
 
+/** Small enough that hashing begins early, large enough that the change of threads does not count. */
 const bytesPerPiece = 256 * 1024;
-/** The first piece of a whole read: small, so that hashing begins early. Each that follows is twice as large. */
-const firstBytes = 128 * 1024;
-const mostBytes = 1024 * 1024;
-
-/** A blob's file, or BlobError "not-found". */
-export async function openBlob(files: StoreFiles, path: string, ref: Ref): Promise<ReadableFile> {
-  try {
-    return await files.openForReading(path);
-  } catch (error) {
-    throw systemCode(error) === "ENOENT" ? notFound(ref) : error;
-  }
-}
 
 export function notFound(ref: Ref): BlobError {
   return new BlobError("not-found", `there is no blob ${ref}`);
@@ -38,14 +26,14 @@ export async function readVerified(
 ): Promise<Uint8Array> {
   const { path, signal } = options;
   const blob = uninitialized(file.bytes);
-  if (blob.length <= firstBytes) {
+  if (blob.length <= bytesPerPiece) {
     const length = await fillFrom(file, blob, 0);
     signal?.throwIfAborted();
     if (length < blob.length || refOf(blob) !== ref) throw corrupt(ref, path); // cut off meanwhile, or damaged
     return blob;
   }
   const hash = createHash("sha256");
-  let piece = blob.subarray(0, firstBytes);
+  let piece = blob.subarray(0, bytesPerPiece);
   let reading = fillFrom(file, piece, 0);
   for (let end = piece.length; ; ) {
     const length = await reading;
@@ -54,7 +42,7 @@ export async function readVerified(
     const hashed = piece;
     const last = end === blob.length;
     if (!last) {
-      piece = blob.subarray(end, end + Math.min(2 * piece.length, mostBytes));
+      piece = blob.subarray(end, end + bytesPerPiece);
       reading = fillFrom(file, piece, end);
       end += piece.length;
     }

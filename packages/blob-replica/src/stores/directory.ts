@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { BlobError } from "../errors.js";
-import { parseRef, type Ref, refOf } from "../ref.js";
+import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
 import type {
   BlobStore,
@@ -13,9 +13,10 @@ import type {
 import { systemClock, systemProcess, systemRandom } from "../system.js";
 import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
 import { DirectoryLayout, listFolders } from "./directory-layout.js";
-import { notFound, openBlob, readVerified, streamVerified } from "./directory-read.js";
+import { readVerified, streamVerified } from "./directory-read.js";
+import { DirectoryReader } from "./directory-reader.js";
 import { type DirectoryPorts, DirectoryWriter } from "./directory-write.js";
-import { fileError, systemCode } from "./file-errors.js";
+import { fileError } from "./file-errors.js";
 import { KeyedLock } from "./keyed-lock.js";
 import { localNodeFiles, nodeFiles } from "./node-files.js";
 import { pool } from "./pool.js";
@@ -24,23 +25,15 @@ export interface DirectoryStoreOptions {
   /** Whether the first put may make the folder. With false, a folder that is not there is "unavailable", and not a store without blobs: for a disk that may not be mounted. Default true. */
   readonly create?: boolean;
   /**
-   * What a local file system answers from its memory is asked for without leaving the thread, several times as fast: the status of open files, and in `getMany` small files
-   * that are in the page cache, for at most 2 ms at a time; when one takes longer, the next ones are read in the background. False: never, as for a folder on a network, which
-   * could hold up the whole process. Default true.
+   * What a local file system answers from its memory is asked for without leaving the thread, several times as fast: the opening of files and their status, and in `getMany`
+   * small files that are in the page cache, for at most 2 ms at a time; when one takes longer, the next ones are opened and read in the background. False: never, as for a
+   * folder on a network, which could hold up the whole process. Default true.
    */
   readonly blockingReads?: boolean;
   /** The file system, time, chance and process, for tests. */
   readonly ports?: Partial<DirectoryPorts>;
 }
 
-const sliceMs = 2;
-/** A file that is not in the page cache, on a disk that is slow: so many of the next ones are read in the background. */
-const slowMs = 5;
-const readsInBackground = 32;
-const smallBytes = 64 * 1024;
-/** Small files that are read before the first of them is given. */
-const readsTogether = 16;
-const readsAtOnce = 16;
 const writesAtOnce = 64;
 
 /**
@@ -64,35 +57,40 @@ class DirectoryStore implements BlobStore {
   readonly #layout: DirectoryLayout;
   readonly #ports: DirectoryPorts;
   readonly #create: boolean;
-  readonly #blockingReads: boolean;
+  readonly #reader: DirectoryReader;
   readonly #writer: DirectoryWriter;
   readonly #writes = new KeyedLock<Ref>();
-  /** How many reads of batches go to the background, since one blocked for long. */
-  #patience = 0;
   #closed = false;
 
   constructor(dir: string, options: DirectoryStoreOptions) {
     this.#layout = new DirectoryLayout(dir);
-    this.#blockingReads = options.blockingReads ?? true;
+    const blockingReads = options.blockingReads ?? true;
     this.#ports = {
-      files: options.ports?.files ?? (this.#blockingReads ? localNodeFiles : nodeFiles),
+      files: options.ports?.files ?? (blockingReads ? localNodeFiles : nodeFiles),
       clock: options.ports?.clock ?? systemClock,
       random: options.ports?.random ?? systemRandom,
       process: options.ports?.process ?? systemProcess(),
     };
     this.#create = options.create ?? true;
+    this.#reader = new DirectoryReader(this.#layout, this.#ports, { blockingReads, create: this.#create });
     this.#writer = new DirectoryWriter(this.#layout, this.#ports, this.#create);
   }
 
-  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
-    const { signal } = options;
+  get(ref: Ref, { signal }: CallOptions = {}): Promise<Uint8Array> {
+    return this.#get(ref, signal, { mayBlock: true });
+  }
+
+  async #get(
+    ref: Ref,
+    signal: AbortSignal | undefined,
+    options: { readonly mayBlock: boolean },
+  ): Promise<Uint8Array> {
     this.#begin(signal);
-    const path = this.#layout.fileOf(parseRef(ref));
     try {
-      const file = await openBlob(this.#ports.files, path, ref);
+      const file = await this.#reader.open(parseRef(ref), options);
       try {
         signal?.throwIfAborted();
-        return await readVerified(file, ref, { path, signal });
+        return await readVerified(file, ref, { path: this.#layout.fileOf(ref), signal });
       } finally {
         await file.close();
       }
@@ -104,12 +102,11 @@ class DirectoryStore implements BlobStore {
   async *stream(ref: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
     const { signal } = options;
     this.#begin(signal);
-    const path = this.#layout.fileOf(parseRef(ref));
     try {
-      const file = await openBlob(this.#ports.files, path, ref);
+      const file = await this.#reader.open(parseRef(ref));
       try {
         signal?.throwIfAborted();
-        yield* streamVerified(file, ref, { path, signal });
+        yield* streamVerified(file, ref, { path: this.#layout.fileOf(ref), signal });
       } finally {
         await file.close();
       }
@@ -123,46 +120,14 @@ class DirectoryStore implements BlobStore {
     options: CallOptions = {},
   ): AsyncGenerator<GetManyResult, void, undefined> {
     const { signal } = options;
-    const { clock } = this.#ports;
     this.#begin(signal);
-    const all = [...refs];
-    const inBackground = (from: number, to: number) =>
-      pool(all.slice(from, to), (ref, _index, child) => this.#getOne(ref, child), {
-        limit: readsAtOnce,
-        signal,
-      });
-    const scratch = new Uint8Array(smallBytes + 1);
-    for (let at = 0; at < all.length; ) {
-      // One in the background after each slice, so that others get their turn.
-      const count = this.#blockingReads
-        ? Math.max(1, Math.min(this.#patience, readsInBackground))
-        : all.length;
-      yield* inBackground(at, at + count);
-      at += count;
-      this.#patience = Math.max(0, this.#patience - count);
-      const end = clock.monotonicMs() + sliceMs;
-      for (let blocked = false; !blocked && at < all.length && this.#blockingReads; ) {
-        signal?.throwIfAborted();
-        const results: GetManyResult[] = [];
-        let now = clock.monotonicMs();
-        blocked = now > end;
-        while (!blocked && at < all.length && results.length < readsTogether) {
-          const result = this.#getNow(all[at] as Ref, scratch); // at is inside
-          const begun = now;
-          now = clock.monotonicMs();
-          if (now - begun > slowMs) this.#patience = readsInBackground;
-          // One that is not small is the first of the next ones in the background.
-          blocked = result === undefined || this.#patience > 0 || now > end;
-          if (result === undefined) break;
-          at++;
-          results.push(result);
-        }
-        for (const result of results) {
-          signal?.throwIfAborted();
-          yield result;
-        }
+    yield* this.#reader.getMany(refs, signal, async (ref, child) => {
+      try {
+        return { ref, blob: await this.#get(ref, child, { mayBlock: false }) };
+      } catch (error) {
+        return { ref, error };
       }
-    }
+    });
   }
 
   async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
@@ -204,9 +169,8 @@ class DirectoryStore implements BlobStore {
   async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {
     const { signal } = options;
     this.#begin(signal);
-    const path = this.#layout.fileOf(parseRef(ref));
     try {
-      await (await openBlob(this.#ports.files, path, ref)).close();
+      await (await this.#reader.open(parseRef(ref))).close();
       signal?.throwIfAborted();
       return true;
     } catch (error) {
@@ -256,33 +220,6 @@ class DirectoryStore implements BlobStore {
   #begin(signal: AbortSignal | undefined): void {
     signal?.throwIfAborted();
     if (this.#closed) throw new BlobError("closed", `the store of ${this.#layout.root} was closed`);
-  }
-
-  async #getOne(ref: Ref, signal: AbortSignal): Promise<GetManyResult> {
-    try {
-      return { ref, blob: await this.get(ref, { signal }) };
-    } catch (error) {
-      return { ref, error };
-    }
-  }
-
-  /** Undefined for a file that is not small, or that has to be looked at more closely. */
-  #getNow(ref: Ref, scratch: Uint8Array): GetManyResult | undefined {
-    try {
-      const path = this.#layout.fileOf(parseRef(ref));
-      let length: number;
-      try {
-        length = this.#ports.files.readNow(path, scratch);
-      } catch (error) {
-        if (systemCode(error) === "ENOENT" && this.#create) throw notFound(ref);
-        return undefined; // get() tells what it is
-      }
-      if (length === scratch.length) return undefined;
-      const read = scratch.subarray(0, length);
-      return refOf(read) === ref ? { ref, blob: read.slice() } : undefined; // damaged, or not all of it
-    } catch (error) {
-      return { ref, error };
-    }
   }
 
   /** What the caller is told. */

@@ -16,7 +16,7 @@ function call<Result>(start: (callback: Callback<Result>) => void): Promise<Resu
 /** One call of the system takes at most 2 GiB, and the pool has others to serve. */
 const bytesPerCall = 64 * 1024 * 1024;
 
-/** Nothing that may wait for a disk or a network is done on the caller's thread, but for `readNow`. */
+/** Nothing that may wait for a disk or a network is done on the caller's thread, but for `openNow` and `readNow`. */
 export const nodeFiles: StoreFiles = filesWith({
   status: (fd) => call<fs.Stats>((done) => fs.fstat(fd, done)),
   close: (fd) => call<void>((done) => fs.close(fd, done)),
@@ -39,25 +39,32 @@ function filesWith(quick: {
   openDir(path: string): Promise<number>;
 }): StoreFiles {
   const { status, close, openDir } = quick;
+  const readable = (fd: number, bytes: number): ReadableFile => ({
+    bytes,
+    read: (into, position) =>
+      call((done) => fs.read(fd, into, 0, Math.min(into.length, bytesPerCall), position, done)),
+    sync: () => call<void>((done) => fs.fdatasync(fd, done)),
+    close: () => close(fd),
+  });
   return {
     async openForReading(path): Promise<ReadableFile> {
       const fd = await call<number>((done) => fs.open(path, "r", done));
-      let bytes: number;
       try {
-        const found = await status(fd);
-        if (found.isDirectory()) throw Object.assign(new Error(`${path} is a folder`), { code: "EISDIR" });
-        bytes = found.size;
+        return readable(fd, sizeOf(path, await status(fd)));
       } catch (error) {
         await close(fd);
         throw error;
       }
-      return {
-        bytes,
-        read: (into, position) =>
-          call((done) => fs.read(fd, into, 0, Math.min(into.length, bytesPerCall), position, done)),
-        sync: () => call<void>((done) => fs.fdatasync(fd, done)),
-        close: () => close(fd),
-      };
+    },
+
+    openNow(path): ReadableFile {
+      const fd = fs.openSync(path, "r");
+      try {
+        return readable(fd, sizeOf(path, fs.fstatSync(fd)));
+      } catch (error) {
+        fs.closeSync(fd);
+        throw error;
+      }
     },
 
     async create(path): Promise<WritableFile> {
@@ -107,4 +114,9 @@ function filesWith(quick: {
       }
     },
   };
+}
+
+function sizeOf(path: string, found: fs.Stats): number {
+  if (found.isDirectory()) throw Object.assign(new Error(`${path} is a folder`), { code: "EISDIR" });
+  return found.size;
 }
