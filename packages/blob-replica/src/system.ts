@@ -1,4 +1,4 @@
-/** The real clock and real chance: the defaults, and the only file of this package that touches them. */
+/** The real clock, chance and platform: the defaults, and the only file of this package that touches them. */
 import { randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
@@ -42,3 +42,6 @@ export function systemProcess(): ProcessIdentity {
     },
   });
 }
+
+/** Whether O_DSYNC is known to do what `fdatasync` does. */
+export const hasDurableWrites: boolean = process.platform === "linux";

@@ -1,8 +1,8 @@
 import { parseRef, type Ref, refOf } from "../ref.js";
 import type { GetManyResult } from "../store.js";
 import type { DirectoryLayout } from "./directory-layout.js";
+import type { DirectoryPorts } from "./directory-ports.js";
 import { notFound } from "./directory-read.js";
-import type { DirectoryPorts } from "./directory-write.js";
 import { systemCode } from "./file-errors.js";
 import type { ReadableFile } from "./files.js";
 import { pool } from "./pool.js";

@@ -4,7 +4,9 @@ import { BlobError } from "../errors.js";
 import { type Ref, refBytes, refFromBytes, refToBytes } from "../ref.js";
 import { systemClock, systemProcess, systemRandom } from "../system.js";
 import { DirectoryLayout, listFolders } from "./directory-layout.js";
-import { type DirectoryPorts, DirectoryWriter } from "./directory-write.js";
+import type { DirectoryPorts } from "./directory-ports.js";
+import { DirectoryReader } from "./directory-reader.js";
+import { DirectoryWriter } from "./directory-write.js";
 import { fileError, systemCode } from "./file-errors.js";
 import { KeyedLock } from "./keyed-lock.js";
 import { nodeFiles } from "./node-files.js";
@@ -28,7 +30,8 @@ export function directoryRefMap(
     random: options.ports?.random ?? systemRandom,
     process: options.ports?.process ?? systemProcess(),
   };
-  const writer = new DirectoryWriter(layout, ports, true);
+  const reader = new DirectoryReader(layout, ports, { blockingReads: false, create: true });
+  const writer = new DirectoryWriter(layout, ports, { reader, create: true });
   const writes = new KeyedLock<Ref>();
   let closed = false;
 

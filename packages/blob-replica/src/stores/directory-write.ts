@@ -1,20 +1,13 @@
 import { dirname } from "node:path";
-import type { Clock, Random } from "../clock.js";
 import { BlobError } from "../errors.js";
 import type { Ref } from "../ref.js";
 import { DirSyncer } from "./dir-syncer.js";
 import type { DirectoryLayout } from "./directory-layout.js";
+import type { DirectoryPorts } from "./directory-ports.js";
 import { hasContent } from "./directory-read.js";
+import type { DirectoryReader } from "./directory-reader.js";
 import { systemCode } from "./file-errors.js";
-import type { ReadableFile, StoreFiles, WritableFile } from "./files.js";
-import type { ProcessIdentity } from "./process-identity.js";
-
-export interface DirectoryPorts {
-  readonly files: StoreFiles;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly process: ProcessIdentity;
-}
+import type { ReadableFile, WritableFile } from "./files.js";
 
 /** A temporary file of a process that nobody can ask about is removed after a day. */
 const leftoverMs = 24 * 60 * 60 * 1000;
@@ -24,6 +17,7 @@ const tries = 3;
 export class DirectoryWriter {
   readonly #layout: DirectoryLayout;
   readonly #ports: DirectoryPorts;
+  readonly #reader: DirectoryReader;
   readonly #create: boolean;
   readonly #syncer: DirSyncer;
   /** The folders, as `aa` and `aabb`, that are there and whose names survive a power cut. */
@@ -32,9 +26,14 @@ export class DirectoryWriter {
   #files = 0;
   #prepared: Promise<void> | undefined;
 
-  constructor(layout: DirectoryLayout, ports: DirectoryPorts, create: boolean) {
+  constructor(
+    layout: DirectoryLayout,
+    ports: DirectoryPorts,
+    { reader, create }: { readonly reader: DirectoryReader; readonly create: boolean },
+  ) {
     this.#layout = layout;
     this.#ports = ports;
+    this.#reader = reader;
     this.#create = create;
     this.#syncer = new DirSyncer(ports.files);
     this.#prefix = `${ports.process.token}-${Buffer.from(ports.random.bytes(8)).toString("hex")}`;
@@ -42,30 +41,58 @@ export class DirectoryWriter {
 
   /** False when the blob is there, whole. Until it resolves the bytes must not change. */
   async write(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
-    signal?.throwIfAborted();
-    if (await this.#isThere(ref, blob, signal)) {
-      // By another process, perhaps, which has not synced it.
-      await this.#syncNames(ref);
-      return false;
-    }
-    signal?.throwIfAborted();
-    await this.#prepare();
+    const added = await this.#writeUnnamed(ref, blob, signal);
+    // Also of one that is there: by another process, perhaps, which has not synced it.
+    await this.syncNames(ref);
+    return added;
+  }
+
+  async #writeUnnamed(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
-      signal?.throwIfAborted();
       try {
-        await this.#writeNew(ref, blob, signal);
-        break;
+        const temporary = await this.stage(ref, blob, signal);
+        if (temporary === undefined) return false;
+        if (signal?.aborted) await this.discard(temporary);
+        signal?.throwIfAborted();
+        await this.publish(ref, temporary);
+        return true;
       } catch (error) {
         // Somebody removed the folder, or took the temporary file for a leftover.
         if (systemCode(error) !== "ENOENT" || attempt === tries) throw error;
         this.#durable.delete(ref.slice(0, 4));
         this.#durable.delete(ref.slice(0, 2));
         this.#prepared = undefined;
-        await this.#prepare();
       }
     }
-    await this.#syncNames(ref);
-    return true;
+  }
+
+  /**
+   * The first half of a write, for many at a time: the content in a temporary file, synced. Undefined when the blob is there, whole. `publish` or `discard` what it gives.
+   * It is not tried again when somebody removes the folders meanwhile.
+   */
+  async stage(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<string | undefined> {
+    signal?.throwIfAborted();
+    if (await this.#isThere(ref, blob, signal)) return undefined;
+    signal?.throwIfAborted();
+    await this.#prepare();
+    signal?.throwIfAborted();
+    return await this.#writeTemporary(blob, signal);
+  }
+
+  /** The second half, but for `syncNames`: until that has resolved the blob may be gone after a power cut. */
+  async publish(ref: Ref, temporary: string): Promise<void> {
+    try {
+      if (!this.#durable.has(ref.slice(0, 4))) await this.#ports.files.makeDir(this.#layout.folderOf(ref));
+      await this.#ports.files.rename(temporary, this.#layout.fileOf(ref));
+    } catch (error) {
+      await this.discard(temporary);
+      throw error;
+    }
+  }
+
+  /** Never rejects. */
+  async discard(temporary: string): Promise<void> {
+    await this.#ports.files.remove(temporary).catch(() => {});
   }
 
   /** False when there was none. */
@@ -84,7 +111,7 @@ export class DirectoryWriter {
   async #isThere(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
     let file: ReadableFile | undefined;
     try {
-      file = await this.#ports.files.openForReading(this.#layout.fileOf(ref));
+      file = await this.#reader.open(ref);
       if (!(await hasContent(file, blob, signal))) return false;
       await file.sync();
       return true;
@@ -96,31 +123,27 @@ export class DirectoryWriter {
     }
   }
 
-  async #writeNew(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+  async #writeTemporary(blob: Uint8Array, signal: AbortSignal | undefined): Promise<string> {
     const { files } = this.#ports;
     const temporary = `${this.#layout.temporary}/${this.#prefix}-${this.#files++}`;
     let file: WritableFile | undefined;
     try {
-      file = await files.create(temporary);
+      file = await files.createSynced(temporary);
       signal?.throwIfAborted();
       await file.append(blob);
-      signal?.throwIfAborted();
-      await file.sync();
       const written = file;
       file = undefined;
       await written.close();
-      signal?.throwIfAborted();
-      if (!this.#durable.has(ref.slice(0, 4))) await files.makeDir(this.#layout.folderOf(ref));
-      await files.rename(temporary, this.#layout.fileOf(ref));
+      return temporary;
     } catch (error) {
       await file?.close().catch(() => {});
-      await files.remove(temporary).catch(() => {});
+      await this.discard(temporary);
       throw error;
     }
   }
 
   /** The name of the blob, and those of the folders on the way to it that may be new. */
-  async #syncNames(ref: Ref): Promise<void> {
+  async syncNames(ref: Ref): Promise<void> {
     const folder = this.#layout.folderOf(ref);
     const [top, leaf] = [ref.slice(0, 2), ref.slice(0, 4)];
     const dirs = [folder];

@@ -13,13 +13,14 @@ import type {
 import { systemClock, systemProcess, systemRandom } from "../system.js";
 import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
 import { DirectoryLayout, listFolders } from "./directory-layout.js";
+import type { DirectoryPorts } from "./directory-ports.js";
+import { putTogether } from "./directory-put-many.js";
 import { readVerified, streamVerified } from "./directory-read.js";
 import { DirectoryReader } from "./directory-reader.js";
-import { type DirectoryPorts, DirectoryWriter } from "./directory-write.js";
+import { DirectoryWriter } from "./directory-write.js";
 import { fileError } from "./file-errors.js";
 import { KeyedLock } from "./keyed-lock.js";
 import { localNodeFiles, nodeFiles } from "./node-files.js";
-import { pool } from "./pool.js";
 
 export interface DirectoryStoreOptions {
   /** Whether the first put may make the folder. With false, a folder that is not there is "unavailable", and not a store without blobs: for a disk that may not be mounted. Default true. */
@@ -33,8 +34,6 @@ export interface DirectoryStoreOptions {
   /** The file system, time, chance and process, for tests. */
   readonly ports?: Partial<DirectoryPorts>;
 }
-
-const writesAtOnce = 64;
 
 /**
  * A file for each blob, `blobs/aa/aabb/<ref>` below the folder: the layout of the file store of bobg/bs v0.4.0. A put has synced the file and its name when it resolves; a
@@ -73,7 +72,10 @@ class DirectoryStore implements BlobStore {
     };
     this.#create = options.create ?? true;
     this.#reader = new DirectoryReader(this.#layout, this.#ports, { blockingReads, create: this.#create });
-    this.#writer = new DirectoryWriter(this.#layout, this.#ports, this.#create);
+    this.#writer = new DirectoryWriter(this.#layout, this.#ports, {
+      reader: this.#reader,
+      create: this.#create,
+    });
   }
 
   get(ref: Ref, { signal }: CallOptions = {}): Promise<Uint8Array> {
@@ -149,21 +151,14 @@ class DirectoryStore implements BlobStore {
     const { signal } = options;
     this.#begin(signal);
     const refs = refsForPut(blobs, options.refs);
-    const results = new Array<PutManyResult>(refs.length);
-    const work = pool(
-      refs,
-      async (ref, i, child) => {
-        try {
-          results[i] = await this.put(blobs[i] as Uint8Array, { ref, signal: child }); // as long as refs
-        } catch (error) {
-          results[i] = { ref, error };
-        }
-      },
-      { limit: writesAtOnce, signal },
-    );
-    for await (const _ of work);
-    signal?.throwIfAborted();
-    return results;
+    return await putTogether(blobs, refs, {
+      signal,
+      writer: this.#writer,
+      writes: this.#writes,
+      begin: () => this.#begin(signal),
+      put: async (blob, ref, child) => (await this.put(blob, { ref, signal: child })).added,
+      failure: (error, child) => this.#failure(error, child, "writing a blob"),
+    });
   }
 
   async has(ref: Ref, options: CallOptions = {}): Promise<boolean> {

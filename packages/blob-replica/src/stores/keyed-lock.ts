@@ -27,19 +27,28 @@ export class KeyedLock<Key> {
     for (let held = this.#held.get(key); held !== undefined; held = this.#held.get(key)) {
       await waitFor(held, signal);
     }
-    let release = () => {};
-    this.#held.set(
-      key,
-      new Promise((resolve) => {
-        release = resolve;
-      }),
-    );
+    const release = this.tryTake(key) as () => void; // nobody has it
     try {
       return await work();
     } finally {
-      this.#held.delete(key);
       release();
     }
+  }
+
+  /** Takes it at once, until the returned function is called; undefined when somebody has it. */
+  tryTake(key: Key): (() => void) | undefined {
+    if (this.#held.has(key)) return undefined;
+    let resolveHeld = () => {};
+    this.#held.set(
+      key,
+      new Promise((resolve) => {
+        resolveHeld = resolve;
+      }),
+    );
+    return () => {
+      this.#held.delete(key);
+      resolveHeld();
+    };
   }
 
   /** Resolves when nothing runs. */

@@ -1,5 +1,6 @@
 /** The file system of Node. With callbacks: promises of `node:fs/promises` and its FileHandle cost as much again as the calls. */
 import fs from "node:fs";
+import { hasDurableWrites } from "../system.js";
 import type { ReadableFile, StoreFiles, WritableFile } from "./files.js";
 
 type Callback<Result> = (error: Error | null, result: Result) => void;
@@ -33,6 +34,11 @@ export const localNodeFiles: StoreFiles = filesWith({
   openDir: async (path) => fs.openSync(path, "r"),
 });
 
+/** Of a new file that is written as if by `fdatasync` after each write. */
+const syncedFlags = hasDurableWrites
+  ? fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_DSYNC
+  : undefined;
+
 function filesWith(quick: {
   status(fd: number): Promise<fs.Stats>;
   close(fd: number): Promise<void>;
@@ -43,6 +49,16 @@ function filesWith(quick: {
     bytes,
     read: (into, position) =>
       call((done) => fs.read(fd, into, 0, Math.min(into.length, bytesPerCall), position, done)),
+    sync: () => call<void>((done) => fs.fdatasync(fd, done)),
+    close: () => close(fd),
+  });
+  const writable = (fd: number): WritableFile => ({
+    async append(bytes) {
+      for (let at = 0; at < bytes.length; ) {
+        const length = Math.min(bytes.length - at, bytesPerCall);
+        at += await call<number>((done) => fs.write(fd, bytes, at, length, null, done));
+      }
+    },
     sync: () => call<void>((done) => fs.fdatasync(fd, done)),
     close: () => close(fd),
   });
@@ -67,18 +83,19 @@ function filesWith(quick: {
       }
     },
 
-    async create(path): Promise<WritableFile> {
-      const fd = await call<number>((done) => fs.open(path, "wx", done));
-      return {
-        async append(bytes) {
-          for (let at = 0; at < bytes.length; ) {
-            const length = Math.min(bytes.length - at, bytesPerCall);
-            at += await call<number>((done) => fs.write(fd, bytes, at, length, null, done));
-          }
-        },
-        sync: () => call<void>((done) => fs.fdatasync(fd, done)),
-        close: () => close(fd),
+    create: async (path) => writable(await call<number>((done) => fs.open(path, "wx", done))),
+
+    async createSynced(path): Promise<WritableFile> {
+      if (syncedFlags !== undefined) {
+        const flags = syncedFlags;
+        return writable(await call<number>((done) => fs.open(path, flags, done)));
+      }
+      const file = writable(await call<number>((done) => fs.open(path, "wx", done)));
+      const append = async (bytes: Uint8Array): Promise<void> => {
+        await file.append(bytes);
+        await file.sync();
       };
+      return { ...file, append };
     },
 
     rename: (from, to) => call<void>((done) => fs.rename(from, to, done)),

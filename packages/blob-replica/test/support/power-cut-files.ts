@@ -77,6 +77,15 @@ export class PowerCutFiles implements StoreFiles {
     };
   }
 
+  async createSynced(path: string): Promise<WritableFile> {
+    const file = await this.create(path);
+    const append = async (bytes: Uint8Array): Promise<void> => {
+      await file.append(bytes);
+      await file.sync();
+    };
+    return { ...file, append };
+  }
+
   async rename(from: string, to: string): Promise<void> {
     this.#call("rename", to);
     const source = this.#parent(from);

@@ -23,8 +23,8 @@ function counted<Arguments extends unknown[], Result>(
 const files: StoreFiles = {
   ...nodeFiles,
   openForReading: counted(nodeFiles.openForReading),
-  create: counted(async (path: string) => {
-    const file = await nodeFiles.create(path);
+  createSynced: counted(async (path: string) => {
+    const file = await nodeFiles.createSynced(path);
     return { append: counted(file.append), sync: counted(file.sync), close: counted(file.close) };
   }),
   rename: counted(nodeFiles.rename),
