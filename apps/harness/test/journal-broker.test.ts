@@ -487,6 +487,27 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
       expect(later.fragments.filter(({ spec }) => spec.backingStore !== "")).toEqual([]);
     });
 
+    it("a read of what was written since a time leaves out the fragments that were stored before it", async () => {
+      const journal = "fragments/since";
+      await gazette.createJournal({ name: journal, ...persisted });
+      const parts = [0, 1, 2].map(() => randomBytes(2_000));
+      for (const content of parts) await client.append({ journal }, { content });
+      const stored = await vi.waitFor(async () => {
+        const { fragments } = await client.listAllFragments({ journal });
+        const times = fragments.map(({ spec }) => spec.modTime).filter((time) => time !== 0n);
+        expect(times).toHaveLength(2);
+        return times;
+      }, 30_000);
+      const since = (beginModTime: bigint) => readToHead(client, { journal, beginModTime });
+      const all = await since(stored[0] ?? 0n);
+      expect([all.content.equals(Buffer.concat(parts)), all.jumps]).toEqual([true, []]);
+      const later = await since((stored[1] ?? 0n) + 1n);
+      expect([later.content.equals(parts[2]!), later.jumps]).toEqual([true, [[0n, 4_000n]]]);
+      // Behind the end that was asked for there is only the end.
+      const none = await readToHead(client, { journal, endOffset: 3_000n, beginModTime: stored[1]! + 1n });
+      expect([none.content.length, none.jumps]).toEqual([0, [[0n, 4_000n]]]);
+    });
+
     it("a store that works is healthy, and one that does not says why", async () => {
       const bad = "file:///missing/folder/";
       await gazette.createJournal("fragments/healthy");
@@ -504,6 +525,35 @@ describe.skipIf(isMissing())("what a real broker says", { timeout: 120_000 }, ()
       expect(await client.checkFragmentStore(bad)).toMatchObject({
         status: "FRAGMENT_STORE_UNHEALTHY",
         storeHealthError: expect.stringContaining("missing/folder"),
+      });
+    });
+
+    it("an append is refused when its journal's store cannot be used, and says why", async () => {
+      // Brokers give a store that is away two minutes to come back. One that cannot be set up is unhealthy at once.
+      const journal = "fragments/refused";
+      const upsert = journalSpec({
+        name: journal,
+        replication: 1,
+        fragment: { stores: ["file:///?nonsense=1"] },
+      });
+      await client.applyJournals({ changes: [{ expectModRevision: 0n, upsert }] });
+      await gazette.waitForAssignment([journal]);
+      const refusal = {
+        code: "fragment-store-unhealthy",
+        journal,
+        message: expect.stringContaining("nonsense"),
+      };
+      await expect(append({ journal }, "refused")).rejects.toMatchObject(refusal);
+      const appender = client.appender({ journal });
+      await expect(
+        (async () => {
+          await appender.write(bytes("refused"));
+          await appender.commit();
+        })(),
+      ).rejects.toMatchObject(refusal);
+      expect(appender.response).toMatchObject({
+        status: "FRAGMENT_STORE_UNHEALTHY",
+        storeHealthError: expect.stringContaining("nonsense"),
       });
     });
   });

@@ -15,6 +15,9 @@ import {
   startGazette,
   startProcess,
 } from "../src/servers/index.js";
+import { expectKnownFailures } from "./journal-known-failures.js";
+
+expectKnownFailures();
 
 // The examples run as a user would run them: from the built package, against a real broker.
 const example = (name: string): string =>

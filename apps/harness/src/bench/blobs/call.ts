@@ -28,9 +28,10 @@ export type Operation =
   | "queue-costs"
   /** From the end of an outage until the asynchronous store has everything. */
   | "catch-up"
-  /** Raw limits: the hash alone, new files that are written and synced, records that are appended to one file and synced. */
+  /** Raw limits: the hash alone, new files that are written and synced, what a batch in a directory store costs at least, records that are appended to one file and synced. */
   | "sha256"
   | "file-put"
+  | "file-put-many"
   | "file-append";
 
 export interface Call {

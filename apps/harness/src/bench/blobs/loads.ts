@@ -1,5 +1,6 @@
 /** The loads of one window: each prepares, is timed, and tells what it moved. */
 import { createHash } from "node:crypto";
+import * as fs from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { type BlobStore, getMany, putMany, type Ref, refOf } from "@x/blob-replica";
@@ -10,6 +11,7 @@ import type { Stores } from "./stores.js";
 import { timed, together } from "./timing.js";
 
 const RECORD_BYTES = 64;
+const AT_ONCE = 64;
 
 export async function runLoad(call: Call, stores: Stores): Promise<Figures> {
   const { operation, size, count, inFlight = 1 } = call;
@@ -46,6 +48,8 @@ export async function runLoad(call: Call, stores: Stores): Promise<Figures> {
       });
     case "file-put":
       return filePut(call, stores, blobs);
+    case "file-put-many":
+      return filePutMany(call, stores, blobs);
     case "file-append":
       return fileAppend(call, stores);
   }
@@ -94,6 +98,44 @@ async function filePut(call: Call, stores: Stores, blobs: readonly Uint8Array[])
       await file.close();
     }),
   );
+}
+
+/**
+ * What a batch costs at least in a directory store: new files, written and synced, folders for them, a rename to where each belongs, and a sync of each folder that has a
+ * new name. Nothing is hashed in the time, or looked at.
+ */
+async function filePutMany(call: Call, stores: Stores, blobs: readonly Uint8Array[]): Promise<Figures> {
+  const root = stores.newPath();
+  const top = join(root, "blobs");
+  await mkdir(top, { recursive: true });
+  const files = blobs.map((blob, i) => {
+    const ref = refOf(blob);
+    const middle = join(top, ref.slice(0, 2));
+    const folder = join(middle, ref.slice(0, 4));
+    return { blob, temporary: join(root, String(i)), middle, folder, path: join(folder, ref) };
+  });
+  const folders = new Set(files.flatMap(({ middle, folder }) => [middle, folder]).concat(top));
+  const as = <T>(start: (done: (error: Error | null, result?: T) => void) => void): Promise<T> =>
+    new Promise((resolve, reject) =>
+      start((error, result) => (error ? reject(error) : resolve(result as T))),
+    );
+  return timed(call, async () => {
+    await together(files, AT_ONCE, async ({ blob, temporary }) => {
+      const fd = await as<number>((done) => fs.open(temporary, "wx", done));
+      await as((done) => fs.write(fd, blob, done));
+      await as((done) => fs.fdatasync(fd, done));
+      fs.closeSync(fd);
+    });
+    await together(files, AT_ONCE, async ({ temporary, folder, path }) => {
+      await as((done) => fs.mkdir(folder, { recursive: true }, done));
+      await as((done) => fs.rename(temporary, path, done));
+    });
+    await together([...folders], AT_ONCE, async (folder) => {
+      const fd = fs.openSync(folder, "r");
+      await as((done) => fs.fsync(fd, done));
+      fs.closeSync(fd);
+    });
+  });
 }
 
 /** What a queue on disk costs at least that is synced before it says so. */

@@ -38,7 +38,7 @@ export const fullScale: Scale = {
   largeInMemory: 64,
   rounds: 6,
   largeOnDisk: 40,
-  smallPuts: 250,
+  smallPuts: 1_000,
   smallGets: 1_000,
   smallOnS3: 200,
   behind: 800,
@@ -172,6 +172,7 @@ function smallBatches({ smallPuts, smallGets, rounds, smallOnS3, longWindows }: 
   const distant = { ...s3, store: { kind: "distant s3" } as const };
   return [
     part("putMany of 4 KiB, directory (bs: 64 in flight, not synced)", "put", puts, {
+      [LIMIT]: { operation: "file-put-many", size: KIB4, count: smallPuts },
       [BS]: { bs: ["file-put", "-inflight", "64", ...goFlags(KIB4, smallPuts)], inFolder: true },
     }),
     part("getMany of 4 KiB, directory (bs: 16 in flight, not verified)", "get", gets, {

@@ -35,12 +35,12 @@ export interface Figures {
   readonly seconds: number;
   /** Of single operations; 0 where they are not waited for one by one. */
   readonly p50Ms: number;
-  /** The same of those that ran uncounted before; not of the Go program, which runs none. */
-  readonly coldP50Ms?: number;
   /** Of the program's process alone, while it was measured. */
   readonly cpuSeconds: number;
   /** The most that the process ever had resident. */
   readonly maxRssBytes: number;
+  /** Of what ran uncounted before; not of the Go program, which is compiled. */
+  readonly cold?: Pick<Figures, "bytes" | "seconds" | "p50Ms">;
   /** Of `fragments`: what was read by URLs. */
   readonly directBytes?: number;
 }

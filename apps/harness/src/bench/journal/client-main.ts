@@ -7,30 +7,34 @@ import { JournalClient } from "@x/journal-client";
 import { bareAppends } from "./bare-append.js";
 import { bareFragments } from "./bare-fragments.js";
 import { type Call, type Figures, parseArguments } from "./call.js";
-import { connect, type Load, p50Ms, prepare, warmUpOf } from "./loads.js";
+import { connect, type Done, type Load, p50Ms, prepare, warmUpOf } from "./loads.js";
 
 const { call, endpoint } = parseArguments(process.argv.slice(2));
 await using load = await loadOf(call);
 const warmUp = warmUpOf(call);
-const warmedUp = warmUp && (await load.prepare(warmUp)());
+const cold = warmUp && (await measured(load.prepare(warmUp)));
 
 const run = load.prepare(call);
 const before = process.cpuUsage();
-const begin = performance.now();
-const done = await run();
-const seconds = (performance.now() - begin) / 1000;
+const { done, seconds } = await measured(run);
 const { user, system } = process.cpuUsage(before);
 const figures: Figures = {
   ops: done.ops,
   bytes: done.bytes,
   seconds,
   p50Ms: p50Ms(done),
-  ...(warmedUp?.latencies !== undefined && { coldP50Ms: p50Ms(warmedUp) }),
+  ...(cold && { cold: { bytes: cold.done.bytes, seconds: cold.seconds, p50Ms: p50Ms(cold.done) } }),
   cpuSeconds: (user + system) / 1e6,
   maxRssBytes: process.resourceUsage().maxRSS * 1024,
   ...(call.mode === "fragments" && { directBytes: done.directBytes ?? 0 }),
 };
 process.stdout.write(`${JSON.stringify(figures)}\n`);
+
+async function measured(run: () => Promise<Done>): Promise<{ done: Done; seconds: number }> {
+  const begin = performance.now();
+  const done = await run();
+  return { done, seconds: (performance.now() - begin) / 1000 };
+}
 
 async function loadOf({ mode, journal, fileRoot }: Call): Promise<Load> {
   switch (mode) {

@@ -108,7 +108,7 @@ export function partsOf(scale: Scale): readonly Part[] {
           name: `p50 of the first ${syncAppends.toLocaleString("en-US")} of a process`,
           unit: "ms",
           better: "lower",
-          of: ({ coldP50Ms, p50Ms }) => coldP50Ms ?? p50Ms,
+          of: ({ cold, p50Ms }) => (cold ?? { p50Ms }).p50Ms,
         },
         cpu,
       ],
@@ -131,7 +131,16 @@ export function partsOf(scale: Scale): readonly Part[] {
         call: { mode: "fragments", bytes: directBytes, ...(codec === "NONE" && { into: true }) },
         filled: { codec, bytes: directBytes, direct: true },
         bare: bareFragments[codec] === undefined ? [] : [{ name: BARE_NODE, mode: bareFragments[codec] }],
-        metrics: [megabytesPerSecond(0.8), cpu],
+        metrics: [
+          megabytesPerSecond(0.8),
+          {
+            name: `the first ${sizeOf(directBytes)} of a process`,
+            unit: "MB/s",
+            better: "higher",
+            of: ({ cold, bytes, seconds }) => rateOf(cold ?? { bytes, seconds }),
+          },
+          cpu,
+        ],
       }),
     ),
     {
@@ -180,9 +189,13 @@ function megabytesPerSecond(atLeast?: number): Metric {
     name: "",
     unit: "MB/s",
     better: "higher",
-    of: ({ bytes, seconds }) => bytes / seconds / 1e6,
+    of: rateOf,
     ...(atLeast !== undefined && { goal: { text: `>= ${atLeast}x Go`, atLeast } }),
   };
+}
+
+function rateOf({ bytes, seconds }: Pick<Figures, "bytes" | "seconds">): number {
+  return bytes / seconds / 1e6;
 }
 
 function peakMemory(ownGoal: Goal): Metric {
