@@ -91,6 +91,7 @@ export { FragmentTransports, fragmentTransports } from "./read/fragment-transpor
 export { type HttpTransportOptions, httpTransport } from "./read/http-transport.js";
 export type { FragmentFiles, OpenFile } from "./read/node-files.js";
 export { OffsetJumpError } from "./read/offset-jump.js";
-export { Reader, type ReaderOptions, type Whence } from "./read/reader.js";
+export { Reader, type ReaderOptions } from "./read/reader.js";
 export { RetryReader } from "./read/retry-reader.js";
 export type { ReadRetryEvent, RetryReaderOptions } from "./read/retry-reader-options.js";
+export type { Whence } from "./read/seek-target.js";

@@ -238,6 +238,48 @@ describe("several default endpoints", () => {
     expect((await applying).status).toBe("OK");
   });
 
+  it("are waited for by nobody who gave up between the authorization and the connection", async () => {
+    const gone = await StubBroker.start();
+    await gone.stop();
+    /** A client whose call is ended so many turns after its token was asked for. */
+    const ended = (turns: number, end: (client: JournalClient) => void): JournalClient => {
+      const client: JournalClient = new JournalClient({
+        endpoints: gone.endpoint,
+        auth: {
+          authorize: () => {
+            void (async () => {
+              for (let turn = 0; turn < turns; turn++) await undefined;
+              end(client);
+            })();
+            return Promise.resolve("token");
+          },
+        },
+      });
+      return client;
+    };
+    const reason = new Error("enough");
+    for (let turns = 0; turns < 16; turns++) {
+      for (const call of [
+        (client: JournalClient, signal?: AbortSignal) =>
+          client.listAllJournals({}, { ...(signal && { signal }) }),
+        (client: JournalClient, signal?: AbortSignal) =>
+          client.applyJournals({ changes: [] }, { ...(signal && { signal }) }),
+      ]) {
+        const controller = new AbortController();
+        const aborted = ended(turns, () => controller.abort(reason));
+        await expect(call(aborted, controller.signal)).rejects.toBe(reason);
+        await aborted.close();
+
+        let closing: Promise<void> | undefined;
+        const closed = ended(turns, (client) => {
+          closing = client.close();
+        });
+        await expect(call(closed)).rejects.toMatchObject({ code: "closed" });
+        await closing;
+      }
+    }
+  });
+
   it("are waited for until the signal", async () => {
     const gone = await StubBroker.start();
     await gone.stop();

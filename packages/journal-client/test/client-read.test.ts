@@ -69,6 +69,21 @@ describe("a read", () => {
     expect(broker.reads).toEqual([]);
   });
 
+  it("asks for what was written since a time, also when it is tried again and after a seek", async () => {
+    await using broker = await StubBroker.start();
+    broker.create(journal, "0123456789");
+    broker.onRead(chunk(2n, "23"), fail(14, "gone"));
+    await using client = clientOf(broker);
+    const reader = client.retryReader({ journal, offset: 2n, endOffset: 6n, beginModTime: 1_700_000_000n });
+    const read = async (): Promise<string> => Buffer.from((await reader.read()) ?? []).toString();
+    expect([await read(), await read(), await read()]).toEqual(["23", "45", ""]);
+    await reader.seek(1n);
+    expect(await read()).toBe("12345");
+    expect(broker.reads.map(({ request }) => [request.offset, request.beginModTime])).toEqual(
+      [2n, 4n, 1n].map((offset) => [offset, 1_700_000_000n]),
+    );
+  });
+
   it("gives out statuses other than OK rather than throwing them", async () => {
     await using broker = await StubBroker.start();
     await using client = clientOf(broker);

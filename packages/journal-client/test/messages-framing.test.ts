@@ -142,6 +142,37 @@ describe("fixed protobuf frames", () => {
     expect(got.at(-1)).toEqual(Uint8Array.of(7));
   });
 
+  it("gives a message that is as long as allowed, whatever the reader puts together by itself", async () => {
+    const framing = fixedProtobuf(itself, { maxBytes: 100 });
+    const message = Uint8Array.from({ length: 100 }, (_, at) => at);
+    const pieces = [framing.encode(message), framing.encode(Uint8Array.of(1))].flatMap((frame) => [
+      frame.subarray(0, 7),
+      frame.subarray(7, 8),
+      frame.subarray(8),
+    ]);
+    const reader = new BufferedReader({ read: async () => pieces.shift() }, { maxBytes: 20 });
+    expect(await decodeAll(framing, reader)).toEqual([message, Uint8Array.of(1)]);
+  });
+
+  it.each([-8, -7, 0])("waits for the rest of a message of 64 MiB and %i bytes", async (more) => {
+    const header = Buffer.from("66339336000000000102", "hex");
+    header.writeUInt32LE(64 * 1024 * 1024 + more, 4);
+    expect(await decodeAll(fixedProtobuf(itself), readerOf(header, [3]))).toEqual(["unexpected-eof"]);
+  });
+
+  it("skips what is no frame in parts, also when more of it is there at once than a reader puts together", async () => {
+    const framing = fixedProtobuf(itself);
+    const garbage = new Uint8Array(2 * 1024 * 1024 + 5);
+    const pieces = [Buffer.concat([garbage, framing.encode(Uint8Array.of(7))])];
+    const reader = new BufferedReader({ read: async () => pieces.shift() }, { maxBytes: 1024 * 1024 });
+    expect(await decodeAll(framing, reader)).toEqual([
+      "bad-message",
+      "bad-message",
+      "bad-message",
+      Uint8Array.of(7),
+    ]);
+  });
+
   it.each([1, 5, 8, 9])("does not take the first %i bytes of a frame for a message", async (length) => {
     const frame = fixedProtobuf(itself).encode(Uint8Array.of(1, 2));
     expect(await decodeAll(fixedProtobuf(itself), readerOf(frame.subarray(0, length)))).toEqual([

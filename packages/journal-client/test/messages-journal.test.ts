@@ -290,6 +290,81 @@ describe("reading messages", () => {
     expect([got, bad]).toEqual([[1, 2], [["bad-message", 8n, 16n]]]);
   });
 
+  it("counts JSON that is no message, and a UUID that is none, among the bytes that are no message", async () => {
+    create("clicks/one");
+    const lines = [
+      "null",
+      "5",
+      '"text"',
+      '{"n":1,"uuid":"zz"}',
+      '{"n":1,"uuid":5}',
+      '{"n":2}',
+      '{"n":3,"uuid":null}',
+    ];
+    const written = lines.map((text) => `${text}\n`).join("");
+    broker.grow("clicks/one", written);
+    const request = { journal: "clicks/one", endOffset: BigInt(written.length) };
+    for (const Reading of [ReadUncommitted, ReadCommitted] as const) {
+      const bad: [string, string][] = [];
+      const lenient = new Reading(client, request, {
+        type,
+        framings,
+        onBadMessage: ({ code }, { begin, end }) =>
+          bad.push([code, written.slice(Number(begin), Number(end) - 1)]),
+      });
+      const got: number[] = [];
+      for await (const { message } of lenient) got.push(message.n);
+      expect(got).toEqual([2, 3]);
+      expect(bad).toEqual(lines.slice(0, 5).map((text) => ["bad-message", text]));
+
+      const strict = new Reading(client, request, { type, framings });
+      for (let count = 0; count < 5; count++) {
+        await expect(strict.next()).rejects.toMatchObject({ code: "bad-message" });
+      }
+      expect((await strict.next())?.message.n).toBe(2);
+      strict.close();
+    }
+  });
+
+  it("blames the journal for whatever a type of messages cannot make of its bytes", async () => {
+    create("clicks/one");
+    broker.grow("clicks/one", '{"n":1}\n{"n":2}\n{"n":3}\n');
+    const oops = new RangeError("oops");
+    const odd: MessageType<Click> = {
+      ...type,
+      getUuid: ({ n }) => {
+        if (n === 1) throw oops;
+        return n === 2 ? Uint8Array.of(1, 2, 3) : undefined;
+      },
+    };
+    const reader = new ReadUncommitted(
+      client,
+      { journal: "clicks/one", endOffset: 24n },
+      { type: odd, framings },
+    );
+    await expect(reader.next()).rejects.toMatchObject({
+      code: "bad-message",
+      cause: oops,
+      journal: "clicks/one",
+    });
+    await expect(reader.next()).rejects.toMatchObject({ code: "bad-message" });
+    expect((await reader.next())?.message.n).toBe(3);
+    expect(await reader.next()).toBeUndefined();
+  });
+
+  it("refuses to begin without a request, a type or framings", () => {
+    for (const [request, options] of [
+      [undefined, { type, framings }],
+      [{ journal: "clicks/one" }, undefined],
+      [{ journal: "clicks/one" }, { framings }],
+      [{ journal: "clicks/one" }, { type }],
+    ]) {
+      expect(() => new ReadUncommitted(client, request as never, options as never)).toThrow(
+        expect.objectContaining({ code: "invalid-argument" }),
+      );
+    }
+  });
+
   it("goes on behind bytes that are gone, with right offsets, and drops a message whose rest is gone", async () => {
     create("clicks/one");
     const lines = [0, 1, 2, 3].map((n) => line(n, 16 * (n + 1), Flags.OUTSIDE_TXN));

@@ -1,11 +1,27 @@
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { isJournalError, type JournalErrorCode } from "../src/index.js";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { isJournalError, type JournalErrorCode, RetryReader } from "../src/index.js";
 import { decoderOf } from "../src/read/codecs.js";
 import type { Decoder } from "../src/read/decoder.js";
+import { optionalPeer } from "../src/read/optional-peer.js";
 import { unzstdByWasm } from "../src/read/zstd.js";
-import { all, LINES, linesFile, pieces, rejection, snappyFramed, zstdFrame } from "./read-support.js";
+import { HastyClock, middling } from "./append-support.js";
+import {
+  all,
+  FakeReads,
+  FakeStore,
+  fixture,
+  fragment,
+  journal,
+  LINES,
+  linesFile,
+  pieces,
+  readUntilEnd,
+  rejection,
+  snappyFramed,
+  zstdFrame,
+} from "./read-support.js";
 
 const gzip = decoderOf("GZIP");
 const snappy = decoderOf("SNAPPY");
@@ -246,6 +262,68 @@ describe("a small file with huge content", () => {
   });
 });
 
-it("names the codec that it does not know", async () => {
-  expect(() => decoderOf("BROTLI" as "GZIP")).toThrow(/"BROTLI"/);
+describe("a codec that cannot be decompressed here", () => {
+  afterEach(() => {
+    vi.doUnmock("zstddec/stream");
+    vi.resetModules();
+  });
+
+  it("is named when it is not known", () => {
+    expect(() => decoderOf("BROTLI" as "GZIP")).toThrow(
+      expect.objectContaining({ code: "unsupported-codec", message: expect.stringContaining('"BROTLI"') }),
+    );
+  });
+
+  it("is told with the package that is missing", async () => {
+    vi.resetModules();
+    vi.doMock("zstddec/stream", () => {
+      throw new Error("Cannot find package");
+    });
+    const fresh = await import("../src/read/zstd.js");
+    // The classes of modules that were loaded again are others: so the code is looked at, and not the class.
+    expect(await rejection(all(fresh.unzstdByWasm(pieces(linesFile("zst"), 1000))))).toMatchObject({
+      code: "unsupported-codec",
+      message: expect.stringMatching(/ZSTANDARD.*"zstddec".*npm install zstddec/),
+      cause: expect.any(Error),
+    });
+  });
+
+  it("is read by the broker when its package is missing", async () => {
+    const missing = (): Promise<never> =>
+      optionalPeer("SNAPPY", "snappy", () => Promise.reject(new Error("Cannot find package")));
+    const store = new FakeStore();
+    const url = store.put("https://store/f", () => ({
+      body: (async function* () {
+        yield await missing();
+      })(),
+    }));
+    const whole = fragment(0n, 5n, { backingStore: "s3://store/", modTime: 1n });
+    const client = new FakeReads(
+      [fixture({ fragment: whole, fragmentUrl: url }), fixture({ content: "hello" })],
+      store,
+    );
+    const clock = new HastyClock();
+    const request = { journal, endOffset: 5n, doNotProxy: true };
+    const reader = new RetryReader(client, request, { clock, random: middling });
+    expect(await readUntilEnd(reader)).toEqual({ text: "hello", error: undefined });
+    expect(client.requests.map(({ doNotProxy }) => doNotProxy)).toEqual([true, false]);
+    expect(clock.now).toBe(0);
+  });
+
+  it("is one in WebAssembly whose memory too many corrupt files have taken, and not sooner", async () => {
+    vi.resetModules();
+    const fresh = await import("../src/read/zstd.js");
+    const good = linesFile("zst");
+    const bad = Buffer.from(good);
+    bad.fill(0xff, 5000, 5030);
+    for (let count = 0; count < 16; count++) {
+      expect((await all(fresh.unzstdByWasm(pieces(good, 100_000)))).length).toBe(LINES.length);
+      const error = await rejection(all(fresh.unzstdByWasm(pieces(bad, 100_000))));
+      expect(error).toMatchObject({ code: "fragment-corrupt" });
+    }
+    expect(await rejection(all(fresh.unzstdByWasm(pieces(good, 100_000))))).toMatchObject({
+      code: "unsupported-codec",
+      cause: expect.objectContaining({ message: expect.stringContaining("16 corrupt fragments") }),
+    });
+  });
 });

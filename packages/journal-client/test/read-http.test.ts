@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -74,6 +74,68 @@ describe("a store over http", () => {
     transport.close();
     await gone;
     expect(await rejection(transport.get(url, {}))).toMatchObject({ code: "closed" });
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it("is asked once more when it has ended the connection that was kept open, and only then", async () => {
+    const requests = new Map<object, number>();
+    /** What becomes of the second request of a connection, and of the first one of a new connection. */
+    let second: (response: ServerResponse) => void = (response) => response.socket?.destroy();
+    let first: (response: ServerResponse) => void = (response) => response.end("hello");
+    const server = createServer(({ socket }, response) => {
+      const count = requests.get(socket) ?? 0;
+      requests.set(socket, count + 1);
+      (count === 0 ? first : second)(response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const count = (): number => [...requests.values()].reduce((sum, each) => sum + each, 0);
+    const clock = new StillClock();
+    const transport = httpTransport({ clock, idleTimeoutMs: 1000 });
+    const fetched = async (): Promise<string> => (await all((await transport.get(url, {})).body)).toString();
+    // A connection becomes free behind the end of what it gave.
+    const freed = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
+    expect(await fetched()).toBe("hello");
+    await freed();
+    expect(await fetched()).toBe("hello");
+    expect([...requests.values()]).toEqual([2, 1]);
+    await freed();
+
+    // Not when the store says nothing, or answers and then breaks off.
+    second = () => {};
+    const silent = rejection(transport.get(url, {}));
+    while (count() < 4) await freed();
+    clock.advance(1001);
+    expect(await silent).toMatchObject({
+      code: "fragment-fetch",
+      message: expect.stringContaining("said nothing"),
+    });
+    expect(count()).toBe(4);
+    expect(await fetched()).toBe("hello");
+    await freed();
+    second = (response) => {
+      response.writeHead(200, { "content-length": "10" });
+      response.write("hel", () => response.socket?.destroy());
+    };
+    expect(await rejection(fetched())).toMatchObject({ code: "fragment-fetch" });
+    expect(count()).toBe(6);
+
+    // Not when the connection is new.
+    first = (response) => response.socket?.destroy();
+    expect(await rejection(fetched())).toMatchObject({ code: "fragment-fetch" });
+    expect(count()).toBe(7);
+
+    // And not again and again: not when the second one that was kept has ended as well.
+    first = (response) => response.end("hello");
+    second = (response) => response.socket?.destroy();
+    expect(await Promise.all([fetched(), fetched(), fetched()])).toEqual(["hello", "hello", "hello"]);
+    await freed();
+    expect(await rejection(fetched())).toMatchObject({ code: "fragment-fetch" });
+    expect(count()).toBe(12);
+    transport.close();
+    expect(clock.timers).toBe(0);
+    server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });
 

@@ -133,11 +133,45 @@ export class FakeReads implements RoutedJournalClient {
     this.fragments = fragments;
   }
 
-  async *openRead(
+  /** As that of a real client: `return` ends a `next` that waits, well, also when the signal was aborted just before. */
+  openRead(
     request: ReadRequest,
     { signal, route }: CallOptions & { readonly route?: Route } = {},
+  ): AsyncIterableIterator<ReadResponse, undefined> {
+    const left = new AbortController();
+    const responses = this.#play(
+      request,
+      signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]),
+      route,
+    );
+    const over = { done: true, value: undefined } as const;
+    return {
+      next: async () => {
+        try {
+          const { done, value } = await responses.next();
+          return done === true || left.signal.aborted ? over : { done: false, value };
+        } catch (error) {
+          if (left.signal.aborted) return over;
+          throw error;
+        }
+      },
+      return: async () => {
+        left.abort();
+        await responses.return();
+        return over;
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  async *#play(
+    request: ReadRequest,
+    signal: AbortSignal,
+    route: Route | undefined,
   ): AsyncGenerator<ReadResponse, void, void> {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     const script = this.#next(this.requests.length);
     this.requests.push(request);
     this.routesAsked.push(route);
@@ -146,8 +180,8 @@ export class FakeReads implements RoutedJournalClient {
     }
     this.open++;
     try {
-      for await (const response of script(request, signal ?? new AbortController().signal)) {
-        signal?.throwIfAborted();
+      for await (const response of script(request, signal)) {
+        signal.throwIfAborted();
         yield response;
       }
     } finally {

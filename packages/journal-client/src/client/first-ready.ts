@@ -15,11 +15,13 @@ export interface FirstReadyOptions {
 
 /**
  * The first of these channels whose connection is ready. They are tried in their order: the next one when the one before failed, or is not
- * ready within a second (a broker that hangs accepts connections, and then says nothing).
+ * ready within a second (a broker that hangs accepts connections, and then says nothing). Rejects with the signal's reason.
  */
 export function firstReady(channels: readonly Channel[], options: FirstReadyOptions): Promise<Channel> {
   const { clock, signal, wait, onAllFailed } = options;
   return new Promise((resolve, reject) => {
+    // A signal that is aborted already, as by a close while the token was asked for, will not say so again.
+    signal.throwIfAborted();
     const started: Channel[] = [];
     const undo: (() => void)[] = [];
     let cancelTimer: () => void = () => {};

@@ -108,7 +108,6 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
     request: ReadRequest,
     { signal, route }: CallOptions & { readonly route?: Route } = {},
   ): AsyncIterableIterator<ReadResponse, undefined> {
-    const { journal } = request;
     return new MessageStream({
       method: journalMethods.read,
       request: () => encodeReadRequest(request),
@@ -116,7 +115,11 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
       open: async (call) =>
         openCall(
           this.#opener,
-          { method: journalMethods.read, destination: { journal, route }, scope: () => readScope(journal) },
+          {
+            method: journalMethods.read,
+            destination: { journal: request.journal, route },
+            scope: () => readScope(request.journal),
+          },
           call,
         ),
       decode: decodeReadResponse,
@@ -124,7 +127,6 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
   }
 
   openAppend(request: AppendRequest, { signal }: CallOptions = {}): AppendStream {
-    const { journal } = request;
     return new AppendCall({
       method: journalMethods.append,
       request: () => encodeAppendRequest(request),
@@ -134,8 +136,8 @@ export class GrpcClient implements DispatchRouter, AsyncDisposable {
           this.#opener,
           {
             method: journalMethods.append,
-            destination: { journal, primary: true },
-            scope: () => appendScope(journal),
+            destination: { journal: request.journal, primary: true },
+            scope: () => appendScope(request.journal),
           },
           call,
         ),

@@ -64,7 +64,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
     });
   }
 
-  /** Ends the call; resolves when nothing of it is left. */
+  /** Ends the call; resolves when nothing of it is left. A `next` that waits is done then, as if the broker had ended the call well. */
   async return(): Promise<IteratorResult<T, undefined>> {
     this.#left = true;
     if (this.#state === "new") this.#state = "over";

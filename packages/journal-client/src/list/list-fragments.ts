@@ -1,6 +1,7 @@
 import type { CallOptions, RoutedJournalClient } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 import { stripMeta } from "../protocol/journal-name.js";
+import { checkFragmentsRequest } from "../protocol/request-rules.js";
 import type { FragmentsRequest } from "../protocol/requests.js";
 import type { FragmentsResponse, ListedFragment } from "../protocol/responses.js";
 import { statusError } from "../wire/status-error.js";
@@ -15,6 +16,7 @@ export async function listAllFragments(
   request: FragmentsRequest,
   { signal }: CallOptions = {},
 ): Promise<FragmentsResponse> {
+  checkFragmentsRequest(request);
   const journal = stripMeta(request.journal);
   const fragments: ListedFragment[] = [];
   let first: FragmentsResponse | undefined;

@@ -3,6 +3,7 @@ import { JournalError } from "../errors.js";
 import { checkJournalName, stripMeta } from "../protocol/journal-name.js";
 import type { JournalSpec } from "../protocol/journal-spec.js";
 import { labelSet } from "../protocol/label-set.js";
+import { checkListRequest } from "../protocol/request-rules.js";
 import type { ListRequest } from "../protocol/requests.js";
 import type { ListResponse } from "../protocol/responses.js";
 import { readListResponse } from "./read-list-response.js";
@@ -17,6 +18,7 @@ export async function listAllJournals(
   request: ListRequest = {},
   { signal }: CallOptions = {},
 ): Promise<ListResponse> {
+  checkListRequest(request);
   if (request.watch === true) {
     throw new JournalError(
       "invalid-argument",

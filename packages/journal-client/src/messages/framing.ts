@@ -67,6 +67,7 @@ export interface ProtobufCodec<M> {
 /** "f3\x93\x36": stands before each fixed frame, so that lost synchronisation is seen. */
 const magic = [0x66, 0x33, 0x93, 0x36] as const;
 const headerBytes = 8;
+const maxSkipped = 1024 * 1024;
 
 /** Protobuf messages behind four fixed bytes and their length (32 bits, little endian), of type `application/x-protobuf-fixed`. */
 export function fixedProtobuf<M>(
@@ -98,7 +99,7 @@ export function fixedProtobuf<M>(
           `a frame says that it has ${length} bytes: more than the ${maxBytes} that are allowed`,
         );
       }
-      const frame = await reader.readExactly(headerBytes + length);
+      const frame = await reader.readExactly(headerBytes + length, { maxBytes: headerBytes + maxBytes });
       if (frame === undefined) return undefined; // there is a header, so it cannot be the end
       try {
         return codec.decode(frame.subarray(headerBytes));
@@ -109,9 +110,9 @@ export function fixedProtobuf<M>(
   };
 }
 
-/** Takes what is before the next frame in what is buffered, and tells about it. */
+/** Takes what is before the next frame in what is buffered (of much, in a part of it), and tells about it. */
 async function skipToMagic(reader: BufferedReader): Promise<never> {
-  const bytes = await reader.peek(Math.max(reader.buffered, 1));
+  const bytes = await reader.peek(Math.max(1, Math.min(reader.buffered, maxSkipped)));
   let skip = 1;
   while (skip < bytes.length && !startsWithMagic(bytes, skip)) skip += 1;
   reader.discard(skip);

@@ -3,7 +3,10 @@ import type { UuidParts } from "./uuid.js";
 
 /** How a kind of message holds its UUID. Messages themselves stay plain values. */
 export interface MessageType<M> {
-  /** 16 bytes, or undefined when the message holds none: it then counts as committed, and duplicates go unseen. */
+  /**
+   * 16 bytes, or undefined when the message holds none: it then counts as committed, and duplicates go unseen. What it throws makes the message
+   * a "bad-message" of the journal.
+   */
   getUuid(message: M): Uint8Array | undefined;
   setUuid(message: M, uuid: Uint8Array): void;
   /** An empty message that can hold a UUID: it is written to say that a transaction committed. */

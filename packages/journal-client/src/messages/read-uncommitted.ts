@@ -1,7 +1,8 @@
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
-import { isJournalError, type JournalError } from "../errors.js";
+import { isJournalError, JournalError } from "../errors.js";
 import { getJournal } from "../list/list-journals.js";
 import type { JournalSpec } from "../protocol/journal-spec.js";
+import { argument, checkArray, checkObject } from "../protocol/refusal.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import { BufferedReader } from "../read/buffered-reader.js";
 import { RetryReader } from "../read/retry-reader.js";
@@ -41,7 +42,10 @@ export class ReadUncommitted<M> implements MessageIterator<M>, AsyncIterable<Env
 
   /** Nothing is sent before the first `next`. @throws JournalError "invalid-argument" */
   constructor(client: RoutedJournalClient, request: ReadRequest, options: ReadMessagesOptions<M>) {
+    checkObject(argument("ReadMessagesOptions"), options);
     const { type, framings, onOffsetJump, onBadMessage, ...reading } = options;
+    checkObject(argument("ReadMessagesOptions.type"), type);
+    checkArray(argument("ReadMessagesOptions.framings"), framings);
     this.#client = client;
     this.#options = options;
     this.reader = new RetryReader(client, request, reading);
@@ -80,9 +84,19 @@ export class ReadUncommitted<M> implements MessageIterator<M>, AsyncIterable<Env
     }
   }
 
+  /** Whatever goes wrong here, the bytes of the journal are to blame, which anybody may have written. */
   #uuidOf(message: M): UuidParts {
-    const uuid = this.#options.type.getUuid(message);
-    return uuid === undefined ? noUuid : parseUuid(uuid);
+    try {
+      const uuid = this.#options.type.getUuid(message);
+      return uuid === undefined ? noUuid : parseUuid(uuid);
+    } catch (cause) {
+      if (isJournalError(cause, "bad-message")) throw cause;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new JournalError("bad-message", `a message's UUID cannot be read: ${why}`, {
+        cause,
+        journal: this.reader.journal,
+      });
+    }
   }
 
   async #open(): Promise<OpenedJournal<M>> {

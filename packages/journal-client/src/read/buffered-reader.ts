@@ -54,12 +54,8 @@ export class BufferedReader implements Buffering, ByteSource {
   }
 
   /** The next bytes, which stay buffered; fewer than `count` only at the end of the source. @throws JournalError "invalid-argument" */
-  async peek(count: number): Promise<Uint8Array> {
-    this.#checkCount(count);
-    while (this.#buffered < count && (await this.#fill())) {
-      // Until there is enough, or no more.
-    }
-    return this.#joined(Math.min(count, this.#buffered));
+  peek(count: number): Promise<Uint8Array> {
+    return this.#ahead(count);
   }
 
   /** As `peek`, at once and without asking the source: undefined when fewer than `count` are buffered. */
@@ -69,11 +65,17 @@ export class BufferedReader implements Buffering, ByteSource {
   }
 
   /**
-   * Takes exactly so many bytes; undefined at the end of the source.
+   * Takes exactly so many bytes; undefined at the end of the source. `maxBytes` is in the place of the reader's own.
    * @throws JournalError "unexpected-eof" when the source ends within them (they stay buffered), "invalid-argument"
    */
-  async readExactly(count: number): Promise<Uint8Array | undefined> {
-    const bytes = this.#buffered >= count && count >= 0 ? this.#joined(count) : await this.peek(count);
+  async readExactly(
+    count: number,
+    options: { readonly maxBytes?: number } = {},
+  ): Promise<Uint8Array | undefined> {
+    const bytes =
+      this.#buffered >= count && count >= 0
+        ? this.#joined(count)
+        : await this.#ahead(count, options.maxBytes);
     if (bytes.length < count) {
       if (bytes.length === 0) {
         return undefined;
@@ -160,6 +162,14 @@ export class BufferedReader implements Buffering, ByteSource {
     this.#buffered = 0;
   }
 
+  async #ahead(count: number, maxBytes?: number): Promise<Uint8Array> {
+    this.#checkCount(count, maxBytes);
+    while (this.#buffered < count && (await this.#fill())) {
+      // Until there is enough, or no more.
+    }
+    return this.#joined(Math.min(count, this.#buffered));
+  }
+
   /** Whether there was another chunk. */
   async #fill(): Promise<boolean> {
     let chunk: Uint8Array | undefined;
@@ -214,11 +224,11 @@ export class BufferedReader implements Buffering, ByteSource {
     return joined;
   }
 
-  #checkCount(count: number): void {
-    if (!Number.isSafeInteger(count) || count < 0 || count > this.#maxBytes) {
+  #checkCount(count: number, maxBytes: number = this.#maxBytes): void {
+    if (!Number.isSafeInteger(count) || count < 0 || count > maxBytes) {
       throw new JournalError(
         "invalid-argument",
-        `cannot put ${count} bytes together: it must be a whole number from 0 to the limit of ${this.#maxBytes}`,
+        `cannot put ${count} bytes together: it must be a whole number from 0 to the limit of ${maxBytes}`,
       );
     }
   }

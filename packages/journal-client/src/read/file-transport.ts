@@ -1,5 +1,6 @@
 import type { FragmentBody, FragmentTransport } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
+import { argument, refuse } from "../protocol/refusal.js";
 import { type FragmentFiles, nodeFiles, type OpenFile } from "./node-files.js";
 import { printableUrl } from "./printable-url.js";
 import { releasing } from "./releasing.js";
@@ -19,9 +20,12 @@ const CHUNK_BYTES = 1024 * 1024;
  * following a link in its last place, and it is looked at again once it is open. Somebody who may rename folders below `root` while that
  * happens could still mislead it; such a person needs no such trick.
  *
- * Throws JournalError "url-refused", "fragment-not-found", "fragment-fetch".
+ * Throws JournalError "invalid-argument" at once; with a URL "url-refused", "fragment-not-found", "fragment-fetch".
  */
 export function fileTransport(root: string, options: FileTransportOptions = {}): FragmentTransport {
+  if (typeof root !== "string" || root === "") {
+    refuse(argument("root"), root, "it must be the path of a folder, as a string");
+  }
   const files = options.files ?? nodeFiles;
   return {
     async get(url, { signal }) {

@@ -1,6 +1,7 @@
 import type { FragmentBody, FragmentTransport } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
+import { argument, checkInt64, checkObject, checkString, within } from "../protocol/refusal.js";
 import { ByteStream } from "./byte-stream.js";
 import { acceptEncodingOf, decoderOf } from "./codecs.js";
 import { checkTarget, fill } from "./read-target.js";
@@ -87,24 +88,20 @@ export class FragmentReader extends ByteStream {
       this.#offset += BigInt(chunk.length);
       return chunk;
     }
-    if (this.#state !== "open") {
-      if (this.#state === "ended") {
-        return undefined;
-      }
-      throw this.#state === "closed" ? closed() : this.#error;
-    }
+    if (this.#state === "ended") return undefined;
+    if (this.#state !== "open") throw this.#state === "closed" ? closed() : this.#error;
     try {
       this.#signal?.throwIfAborted();
       if (target !== undefined && this.#readPlain !== undefined) {
         const count = await this.#readPlain(target);
+        this.#checkOpen();
         const taken = this.#take(count) ? count : await this.#takeLast(count);
         return taken === 0 ? undefined : target.subarray(0, taken);
       }
       this.#readPlain = undefined;
       let next = await this.#content.next();
-      while (next.done !== true && next.value.length === 0) {
-        next = await this.#content.next();
-      }
+      while (next.done !== true && next.value.length === 0) next = await this.#content.next();
+      this.#checkOpen();
       const chunk = next.done === true ? undefined : next.value;
       if (chunk !== undefined && this.#take(chunk.length)) {
         return chunk;
@@ -199,6 +196,11 @@ export class FragmentReader extends ByteStream {
     return this.#leave();
   }
 
+  /** After each wait: a file that ends because it was closed here is not too short. */
+  #checkOpen(): void {
+    if (this.#state !== "open") throw closed();
+  }
+
   async #fail(error: unknown): Promise<void> {
     if (this.#state === "closed") {
       this.#error = closed();
@@ -240,6 +242,7 @@ export async function openFragmentUrl(
   fragments: FragmentTransport,
   options: OpenFragmentOptions,
 ): Promise<FragmentReader> {
+  checkOpening(options);
   const { fragment, url, signal } = options;
   const offset = options.offset ?? fragment.begin;
   if (offset < fragment.begin || offset > fragment.end) {
@@ -275,6 +278,17 @@ export async function openFragmentUrl(
     transfer.abort(failure);
     throw failure;
   }
+}
+
+function checkOpening(options: OpenFragmentOptions): void {
+  const place = argument("OpenFragmentOptions");
+  checkObject(place, options);
+  const { fragment, url, offset } = options;
+  checkString(within(place, "url"), url);
+  checkObject(within(place, "fragment"), fragment);
+  checkInt64(within(place, "fragment.begin"), fragment.begin, 0n);
+  checkInt64(within(place, "fragment.end"), fragment.end, 0n);
+  if (offset !== undefined) checkInt64(within(place, "offset"), offset, 0n);
 }
 
 function about(fragment: Fragment): string {

@@ -25,7 +25,8 @@ type GetOptions = Parameters<FragmentTransport["get"]>[1];
 
 /**
  * Fetches fragments over http(s), byte by byte as the store gives them: nothing is decompressed. Connections are kept open for the next
- * fragment until `close`, which does not touch transfers that are going on. Error messages hold neither the query nor the credentials of a
+ * fragment until `close`, which does not touch transfers that are going on; a GET that meets one which the store has ended is sent once
+ * more. Error messages hold neither the query nor the credentials of a
  * URL.
  */
 export function httpTransport(options: HttpTransportOptions = {}): FragmentTransport & { close(): void } {
@@ -37,20 +38,36 @@ export function httpTransport(options: HttpTransportOptions = {}): FragmentTrans
   const agents = { "http:": new http.Agent(agentOptions), "https:": new https.Agent(agentOptions) };
   let closed = false;
 
-  const get = async (url: string, { headers, signal }: GetOptions): Promise<FragmentFile> => {
+  /** Asks once more where a connection was kept open that the store has ended since: whoever keeps connections has to expect that. */
+  const begin = async (url: URL, { headers, signal }: GetOptions): Promise<Begun> => {
+    for (let retried = false; ; retried = true) {
+      signal?.throwIfAborted();
+      const transfer = new Transfer(new IdleTimer(clock, idleTimeoutMs), url, signal);
+      try {
+        const response = await transfer.start(
+          url.protocol === "https:"
+            ? https.get(url, { headers: { ...headers }, agent: agents["https:"] })
+            : http.get(url, { headers: { ...headers }, agent: agents["http:"] }),
+        );
+        return { transfer, response };
+      } catch (error) {
+        const again = !retried && transfer.endedAtReuse(error);
+        transfer.drop();
+        if (!again) {
+          throw transfer.reason(error);
+        }
+      }
+    }
+  };
+
+  const get = async (url: string, options: GetOptions): Promise<FragmentFile> => {
     if (closed) {
       throw new JournalError("closed", "the client was closed");
     }
     let from = parse(url);
     for (let redirects = 0; ; redirects++) {
-      signal?.throwIfAborted();
-      const transfer = new Transfer(new IdleTimer(clock, idleTimeoutMs), from, signal);
+      const { transfer, response } = await begin(from, options);
       try {
-        const response = await transfer.start(
-          from.protocol === "https:"
-            ? https.get(from, { headers: { ...headers }, agent: agents["https:"] })
-            : http.get(from, { headers: { ...headers }, agent: agents["http:"] }),
-        );
         const to = redirection(response, from);
         if (to === undefined) {
           await checkStatus(response, from, transfer);
@@ -144,6 +161,11 @@ async function checkStatus(response: http.IncomingMessage, url: URL, transfer: T
   );
 }
 
+interface Begun {
+  readonly transfer: Transfer;
+  readonly response: http.IncomingMessage;
+}
+
 /** One request and its answer. */
 class Transfer {
   readonly #idle: IdleTimer;
@@ -195,6 +217,18 @@ class Transfer {
     } finally {
       this.drop();
     }
+  }
+
+  /** Whether the request failed before any answer because its connection, which was an old one, was gone. */
+  endedAtReuse(error: unknown): boolean {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    return (
+      this.#request?.reusedSocket === true &&
+      this.#response === undefined &&
+      !this.#timedOut &&
+      this.#signal?.aborted !== true &&
+      (code === "ECONNRESET" || code === "EPIPE")
+    );
   }
 
   /** What to throw for an error of the request or its answer. */

@@ -32,6 +32,11 @@ export class ReadPlace {
     return this.#endOffset !== 0n && this.offset >= this.#endOffset;
   }
 
+  /** Whether the broker has taken the read beyond what was asked for: a jump may do that, and what comes behind it does not matter. */
+  get isOver(): boolean {
+    return this.response !== undefined && this.isAtEnd;
+  }
+
   /** Whether there is nothing to ask a broker for. */
   get isEmpty(): boolean {
     return this.#endOffset !== 0n && this.offset === this.#endOffset;

@@ -19,3 +19,9 @@ export function fill(target: Uint8Array, chunk: Uint8Array): Uint8Array | undefi
   target.set(chunk.subarray(0, target.length));
   return chunk.subarray(target.length);
 }
+
+/** What `readInto` put there; undefined at the end. */
+export async function viewOf(target: Uint8Array, count: Promise<number>): Promise<Uint8Array | undefined> {
+  const length = await count;
+  return length === 0 ? undefined : target.subarray(0, length);
+}

@@ -2,6 +2,7 @@ import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import { JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
 import type { Route } from "../protocol/header.js";
+import { argument, checkObject } from "../protocol/refusal.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import type { ReadResponse } from "../protocol/responses.js";
 import type { Buffering } from "./buffered-reader.js";
@@ -9,7 +10,9 @@ import { ByteStream } from "./byte-stream.js";
 import { type FragmentReader, openFragmentUrl } from "./fragment-reader.js";
 import { OffsetJumpError } from "./offset-jump.js";
 import { type OnOffsetJump, ReadPlace } from "./read-place.js";
-import { checkTarget, fill } from "./read-target.js";
+import { checkTarget, fill, viewOf } from "./read-target.js";
+import { seekTarget, type Whence } from "./seek-target.js";
+import { oneAtATime } from "./turns.js";
 
 export interface ReaderOptions {
   readonly signal?: AbortSignal;
@@ -18,9 +21,6 @@ export interface ReaderOptions {
   /** Where the RPC goes. Default: where the journal is known to be. */
   readonly route?: Route;
 }
-
-/** To which offset a `seek` goes: counted from the journal's beginning, or from where the reader is. */
-export type Whence = "start" | "current";
 
 /**
  * Reads with one Read RPC, which the first `read` starts, and ends when that ends. With `doNotProxy` a broker may answer with the URL of a
@@ -51,8 +51,10 @@ export class Reader extends ByteStream {
   #direct: FragmentReader | undefined;
   #leaving: Promise<void> | undefined;
 
+  /** @throws JournalError "invalid-argument" without a request; what is wrong in one, `read` tells */
   constructor(client: RoutedJournalClient, request: ReadRequest, options: ReaderOptions = {}) {
     super();
+    checkObject(argument("ReadRequest"), request);
     this.#client = client;
     this.#options = options;
     this.#request = request;
@@ -120,17 +122,25 @@ export class Reader extends ByteStream {
         let chunk: Uint8Array | undefined;
         if (this.#state === "rpc") {
           chunk = this.#place.takePending();
-          if (chunk === undefined) {
+          if (chunk === undefined && this.#place.isOver) {
+            await this.#leave("ended");
+          } else if (chunk === undefined) {
             const next = await this.#responses!.next();
+            // The end of a stream that was closed here is not the journal's.
+            this.#checkOpen();
             if (next.done === true) {
               await this.#streamEnded();
             } else {
               chunk = this.#take(next.value);
+              this.#checkOpen();
             }
           }
         } else if (this.#state === "direct") {
           chunk =
-            target === undefined ? await this.#direct!.read() : await readDirectInto(this.#direct!, target);
+            target === undefined
+              ? await this.#direct!.read()
+              : await viewOf(target, this.#direct!.readInto(target));
+          this.#checkOpen();
           if (chunk === undefined) {
             await this.#leave("ended");
           }
@@ -165,7 +175,7 @@ export class Reader extends ByteStream {
    * @throws JournalError "seek-requires-new-reader" for anything else (the reader stays where it is), and what `read` throws
    */
   async seek(offset: bigint, whence: Whence = "start"): Promise<bigint> {
-    const to = whence === "current" ? this.#place.offset + offset : offset;
+    const to = seekTarget(this.#place.offset, offset, whence);
     this.#enter();
     try {
       await this.#seek(to);
@@ -202,18 +212,25 @@ export class Reader extends ByteStream {
   async close(): Promise<void> {
     this.#rest = undefined;
     if (this.#state !== "ended" && this.#state !== "failed") {
-      this.#error = new JournalError("closed", "the reader was closed", { journal: this.#request.journal });
+      const { signal } = this.#options;
+      this.#error = signal?.aborted
+        ? signal.reason
+        : new JournalError("closed", "the reader was closed", { journal: this.#request.journal });
       await this.#leave("failed");
     }
     await this.#leaving;
   }
 
+  /** After each wait: `close` may have been called meanwhile. */
+  #checkOpen(): void {
+    if (this.#state === "failed") {
+      throw this.#error;
+    }
+  }
+
   #enter(): void {
     if (this.#reading) {
-      throw new JournalError(
-        "invalid-argument",
-        "a reader takes one read or seek at a time: another is going on",
-      );
+      throw oneAtATime();
     }
     this.#reading = true;
   }
@@ -252,7 +269,6 @@ export class Reader extends ByteStream {
       signal: this.#ended.signal,
     });
     if (this.#state !== "rpc") {
-      // Closed in the meantime.
       await direct.close();
       throw this.#error;
     }
@@ -280,9 +296,4 @@ export class Reader extends ByteStream {
     })();
     await this.#leaving;
   }
-}
-
-async function readDirectInto(direct: FragmentReader, target: Uint8Array): Promise<Uint8Array | undefined> {
-  const count = await direct.readInto(target);
-  return count === 0 ? undefined : target.subarray(0, count);
 }

@@ -3,15 +3,26 @@ import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import { isJournalError, JournalError } from "../errors.js";
 import type { Fragment } from "../protocol/fragment.js";
 import type { Route } from "../protocol/header.js";
+import { argument, checkObject } from "../protocol/refusal.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import { systemClock, systemRandom } from "../system.js";
 import type { Buffering } from "./buffered-reader.js";
 import { ByteStream } from "./byte-stream.js";
 import { OffsetJumpError } from "./offset-jump.js";
 import { checkTarget } from "./read-target.js";
-import { Reader, type Whence } from "./reader.js";
+import { Reader } from "./reader.js";
 import type { RetryReaderOptions } from "./retry-reader-options.js";
-import { judge, NO_FAILURES, nextRequest, progressed, type ReadFailures } from "./retry-rules.js";
+import {
+  isEndReached,
+  judge,
+  NO_FAILURES,
+  nextRequest,
+  progressed,
+  type ReadFailures,
+  soughtRequest,
+} from "./retry-rules.js";
+import { seekTarget, type Whence } from "./seek-target.js";
+import { Turns } from "./turns.js";
 
 const UNAVAILABLE = 14;
 
@@ -23,7 +34,7 @@ const UNAVAILABLE = 14;
  * `read` gives undefined when `endOffset` is reached (or the request was `metadataOnly`), and throws only
  * - "offset-not-yet-available" without `block`; the next `read` tries again;
  * - "offset-jump", after which the next `read` goes on behind it;
- * - "journal-not-found", when it is so for the fifth time, or at once when the request has a `header`;
+ * - "journal-not-found", from the fifth failed try without content on, or at once when the request has a `header`;
  * - "not-allowed" and "transport" with gRPC's 7 and 16 (permission denied, unauthenticated), the fourth time in a row;
  * - "suspended", "invalid-argument", "closed", and the reason of the signal, or of `cancel`.
  *
@@ -38,22 +49,22 @@ export class RetryReader extends ByteStream {
   readonly #options: RetryReaderOptions;
   #request: ReadRequest;
   #reader: Reader;
-  #canceller!: AbortController;
-  #unlink: () => void = () => {};
+  readonly #turns: Turns;
   #failures: ReadFailures = NO_FAILURES;
-  #busy = false;
   #writeHead: bigint | undefined;
   #fragment: Fragment | undefined;
   /** Of readers that were given up. */
   readonly #closing = new Set<Promise<void>>();
 
+  /** @throws JournalError "invalid-argument" without a request; what is wrong in one, `read` tells */
   constructor(client: RoutedJournalClient, request: ReadRequest, options: RetryReaderOptions = {}) {
     super();
+    checkObject(argument("ReadRequest"), request);
     this.#client = client;
     this.#options = options;
     this.#request = request;
-    this.#begin();
-    this.#reader = this.#open();
+    this.#turns = new Turns(options.signal);
+    this.#reader = this.#open(request);
   }
 
   get journal(): string {
@@ -96,75 +107,73 @@ export class RetryReader extends ByteStream {
 
   /** What one of the readers gives, and undefined at the end of what was asked for. */
   async #next<T>(read: (reader: Reader) => Promise<T | undefined>): Promise<T | undefined> {
-    this.#enter();
+    const turn = this.#turns.enter();
     try {
       while (true) {
         const reader = this.#reader;
         let failed: { readonly error: unknown } | undefined;
         try {
           const chunk = await read(reader);
+          this.#turns.checkCurrent(turn);
           if (chunk !== undefined) {
             this.#failures = progressed(this.#failures);
             return chunk;
           }
-          if (this.#isAtEnd(reader)) {
+          if (this.#request.metadataOnly === true || isEndReached(this.#request, reader.offset)) {
             return undefined;
           }
         } catch (error) {
-          if (error instanceof OffsetJumpError && reader === this.#reader) {
+          this.#turns.checkCurrent(turn);
+          if (error instanceof OffsetJumpError) {
             throw error;
           }
           failed = { error };
         }
-        if (reader !== this.#reader) {
-          // Restarted by another while this was going on: what came of the old one does not matter any more.
-          if (failed !== undefined) {
-            throw failed.error;
-          }
-          continue;
+        turn.throwIfAborted();
+        // An answer can take the offset behind the end, and what is wrong with it does not matter there.
+        if (reader.response !== undefined && isEndReached(this.#request, reader.offset)) {
+          return undefined;
         }
-        this.#canceller.signal.throwIfAborted();
         await this.#retry(reader, failed);
       }
     } finally {
-      this.#busy = false;
+      this.#turns.leave(turn);
     }
   }
 
   /**
    * Sets the offset of the next byte to be read, going forward within a fragment that is read directly where that is possible, else with a
-   * new RPC. @returns the offset. @throws JournalError "invalid-argument"
+   * new RPC. Behind `endOffset` there is only the end. @returns the offset. @throws JournalError "invalid-argument"
    */
   async seek(offset: bigint, whence: Whence = "start"): Promise<bigint> {
-    const to = whence === "current" ? this.offset + offset : offset;
+    const to = seekTarget(this.offset, offset, whence);
     if (to < -1n || (to === -1n && whence === "current")) {
       throw new JournalError(
         "invalid-argument",
         `cannot go to offset ${to} of ${this.journal}: offsets begin at 0`,
-        {
-          journal: this.journal,
-        },
+        { journal: this.journal },
       );
     }
-    this.#enter();
+    const turn = this.#turns.enter();
     try {
       if (to === this.offset) {
         return to;
       }
       const reader = this.#reader;
       try {
-        return await reader.seek(to);
+        await reader.seek(to);
+        this.#turns.checkCurrent(turn);
       } catch {
         // Of no matter: a new reader begins there. But for a cancel, which holds.
-        this.#canceller.signal.throwIfAborted();
+        turn.throwIfAborted();
         this.#giveUp(reader);
         this.#request = { ...this.#request, offset: to };
         this.#failures = NO_FAILURES;
-        this.#reader = this.#open();
-        return to;
+        this.#reader = this.#open(soughtRequest(this.#request, to));
       }
+      return to;
     } finally {
-      this.#busy = false;
+      this.#turns.leave(turn);
     }
   }
 
@@ -179,7 +188,7 @@ export class RetryReader extends ByteStream {
    */
   async adjustedSeek(offset: bigint, whence: Whence, buffering: Buffering): Promise<bigint> {
     const from = this.adjustedOffset(buffering);
-    const to = whence === "current" ? from + offset : offset;
+    const to = seekTarget(from, offset, whence);
     const ahead = to - from;
     if (ahead >= 0n && ahead <= BigInt(buffering.buffered)) {
       buffering.discard(Number(ahead));
@@ -192,18 +201,21 @@ export class RetryReader extends ByteStream {
 
   /** Ends a pending `read` or `seek`, and each later one, with this reason, until `restart`. Default: an AbortError. */
   cancel(reason: unknown = new DOMException("the read was cancelled", "AbortError")): void {
-    this.#unlink();
-    this.#canceller.abort(reason);
+    this.#turns.cancel(reason);
   }
 
-  /** Begins again with another request. What is still going on is cancelled. */
+  /**
+   * Begins again with another request. A `read` or `seek` that is still going on rejects with the reason of `cancel`, which by default is an
+   * AbortError; the next may follow at once. @throws JournalError "invalid-argument" without a request
+   */
   restart(request: ReadRequest): void {
+    checkObject(argument("ReadRequest"), request);
     this.cancel();
     this.#giveUp(this.#reader);
     this.#request = request;
     this.#failures = NO_FAILURES;
-    this.#begin();
-    this.#reader = this.#open();
+    this.#turns.begin();
+    this.#reader = this.#open(request);
   }
 
   async close(): Promise<void> {
@@ -212,36 +224,10 @@ export class RetryReader extends ByteStream {
     await Promise.all(this.#closing);
   }
 
-  #enter(): void {
-    if (this.#busy) {
-      throw new JournalError(
-        "invalid-argument",
-        "a reader takes one read or seek at a time: another is going on",
-      );
-    }
-    this.#canceller.signal.throwIfAborted();
-    this.#busy = true;
-  }
-
-  /** From here on the caller's signal cancels. */
-  #begin(): void {
-    const { signal } = this.#options;
-    const canceller = new AbortController();
-    const abort = (): void => canceller.abort(signal?.reason);
-    if (signal?.aborted) {
-      abort();
-    } else {
-      signal?.addEventListener("abort", abort, { once: true });
-    }
-    this.#unlink = () => signal?.removeEventListener("abort", abort);
-    this.#canceller = canceller;
-  }
-
-  /** The next reader, which asks as the failures until now advise. */
-  #open(route?: Route): Reader {
+  #open(request: ReadRequest, route?: Route): Reader {
     const { onOffsetJump } = this.#options;
-    return new Reader(this.#client, nextRequest(this.#request, this.#failures), {
-      signal: this.#canceller.signal,
+    return new Reader(this.#client, request, {
+      signal: this.#turns.signal,
       ...(onOffsetJump === undefined ? {} : { onOffsetJump }),
       ...(route === undefined || route.members.length === 0 ? {} : { route }),
     });
@@ -254,15 +240,10 @@ export class RetryReader extends ByteStream {
     this.#closing.add(closing);
   }
 
-  #isAtEnd(reader: Reader): boolean {
-    const { endOffset = 0n, metadataOnly = false } = this.#request;
-    return metadataOnly || (endOffset !== 0n && reader.offset >= endOffset);
-  }
-
   /** Waits, and opens the next reader; throws what is not retried. The next `read` begins anew then. */
   async #retry(reader: Reader, failed: { readonly error: unknown } | undefined): Promise<void> {
     const { clock = systemClock, random = systemRandom, onRetry } = this.#options;
-    const { signal } = this.#canceller;
+    const { signal } = this.#turns;
     this.#giveUp(reader);
     this.#request = { ...this.#request, offset: reader.offset };
     const { attempt } = this.#failures;
@@ -271,7 +252,8 @@ export class RetryReader extends ByteStream {
     this.#failures = verdict.failures;
     // A broker that does not serve the journal says who does.
     const { response } = reader;
-    this.#reader = this.#open(response?.status === "OK" ? undefined : response?.header?.route);
+    const route = response?.status === "OK" ? undefined : response?.header?.route;
+    this.#reader = this.#open(nextRequest(this.#request, verdict.failures), route);
     if (verdict.surfaces) {
       throw failed?.error;
     }
@@ -282,6 +264,8 @@ export class RetryReader extends ByteStream {
     const delayMs = verdict.backoff === undefined ? 0 : backoffMs(verdict.backoff, random);
     if (failed !== undefined && onRetry !== undefined) {
       onRetry({ type: "retry", journal: this.journal, offset, error: failed.error, attempt, delayMs });
+      // It may have cancelled, or restarted.
+      signal.throwIfAborted();
     }
     if (delayMs > 0) {
       await sleep(clock, delayMs, signal);

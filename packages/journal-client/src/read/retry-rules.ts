@@ -41,8 +41,8 @@ export interface Verdict {
 }
 
 const MAX_REFUSALS = 4;
-/** Of "journal-not-found": a journal that was just made takes a while to be known everywhere. */
-const MAX_NOT_FOUND = 5;
+/** Tries without content, however they failed: a journal that was just made takes a while to be known everywhere. As Gazette's client counts. */
+const MAX_TRIES_TO_FIND = 5;
 const MAX_DIRECT = 3;
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
@@ -80,6 +80,16 @@ export function nextRequest(request: ReadRequest, failures: ReadFailures): ReadR
   };
 }
 
+/** Whether `endOffset` is reached, or passed. */
+export function isEndReached({ endOffset = 0n }: ReadRequest, offset: bigint): boolean {
+  return endOffset !== 0n && offset >= endOffset;
+}
+
+/** The request of a seek. Behind its end there is nothing to ask for, which is no mistake of the caller's. */
+export function soughtRequest(request: ReadRequest, offset: bigint): ReadRequest {
+  return { ...request, offset, ...(isEndReached(request, offset) ? { endOffset: offset } : {}) };
+}
+
 /** What becomes of a try that ended before the caller's end. */
 export function judge(failures: ReadFailures, request: ReadRequest, ending: Ending): Verdict {
   const { offset, fragment, failed } = ending;
@@ -106,7 +116,7 @@ export function judge(failures: ReadFailures, request: ReadRequest, ending: Endi
     return surfaced;
   }
   if (code === "journal-not-found") {
-    return request.header !== undefined || attempt + 1 >= MAX_NOT_FOUND ? surfaced : retried;
+    return request.header !== undefined || attempt + 1 >= MAX_TRIES_TO_FIND ? surfaced : retried;
   }
   if (isRefusal(error, code)) {
     const refusals = failures.refusals + 1;
