@@ -11,6 +11,7 @@ import { addBlobService, type BlobServiceOptions, type GrpcStoreByEndpoint, grpc
 import { type BlobStore, directoryStore, memoryStore } from "../src/index.js";
 import type { BlobStoreUnderTest } from "../src/testing.js";
 import { fileOf, flipBit } from "./support/stores.js";
+import { suiteOptions } from "./support/watched-files.js";
 
 export interface Listening extends AsyncDisposable {
   readonly endpoint: string;
@@ -83,7 +84,7 @@ export function directoryBehindGrpc(): BlobStoreUnderTest {
   return {
     async open() {
       const dir = await mkdtemp(join(tmpdir(), "blob-grpc-"));
-      const kept = directoryStore(dir);
+      const kept = directoryStore(dir, suiteOptions());
       const server = await serve(kept);
       const store = grpcStore({ endpoint: server.endpoint });
       return {

@@ -160,6 +160,78 @@ describe("verify", () => {
     expect(clock.nowMs - 1000).toBeCloseTo(9_900, 3); // nobody waits after the last
   });
 
+  it.each([
+    ["every second one", (i: number) => i % 2 === 1, false],
+    ["every second one, which are repaired", (i: number) => i % 2 === 1, true],
+    ["all, which are repaired", () => true, true],
+  ])("reads at the rate also where a store finds its own blobs corrupt: %s", async (_what, isBad, repair) => {
+    const good = memoryStore();
+    for (let n = 0; n < 100; n++) await good.put(new Uint8Array(1000).fill(n));
+    const bad = new Set<Ref>();
+    let listed = 0;
+    for await (const ref of good.listRefs()) if (isBad(listed++)) bad.add(ref);
+    const clock = new WaitingClock();
+    const paidFor = () => ((clock.nowMs - 1000) * 1000) / 1000;
+    let bytes = 0;
+    let reading = 0;
+    const reads = async (ref: Ref): Promise<Uint8Array> => {
+      // What runs, with its repair and what is read back, is not paid for yet; all else is.
+      expect(bytes - paidFor()).toBeLessThanOrEqual(4 * 3 * 1000 + 1e-6);
+      reading++;
+      expect(reading).toBeLessThanOrEqual(4);
+      try {
+        const blob = await good.get(ref);
+        bytes += blob.length;
+        return blob;
+      } finally {
+        reading--;
+      }
+    };
+    const store: BlobStore = {
+      verified: true,
+      async get(ref) {
+        const blob = await reads(ref);
+        if (bad.has(ref)) throw new BlobError("corrupt", "another content");
+        return blob;
+      },
+      async put(bytesOf) {
+        const ref = refOf(bytesOf);
+        bad.delete(ref);
+        return { ref, added: true };
+      },
+      listRefs: (after) => good.listRefs(after),
+    };
+    const count = bad.size;
+    const repairFrom: BlobStore = { ...store, get: reads };
+    const report = await verify(store, { bytesPerSecond: 1000, clock, ...(repair && { repairFrom }) });
+    expect(report).toMatchObject({ complete: true, checked: 100, repaired: repair ? count : 0 });
+    expect(report.bad).toHaveLength(count);
+    expect(bytes).toBe(1000 * (100 + (repair ? 2 * count : 0)));
+    expect(paidFor()).toBeGreaterThanOrEqual(bytes - 4 * 3 * 1000);
+    // While nothing was read whole, each that fails counts as 64 KiB.
+    expect(paidFor()).toBeLessThanOrEqual(bytes + (count === 100 ? 4 * 65_536 : 0));
+  });
+
+  it("reads at a rate also when every read fails, and pays for nothing that is not there", async () => {
+    const good = memoryStore();
+    for (let n = 0; n < 20; n++) await good.put(new Uint8Array(60_000).fill(n));
+    for (const [code, ms] of [
+      ["corrupt", (16 * 65_536 * 1000) / 10_000],
+      ["unavailable", (16 * 65_536 * 1000) / 10_000],
+      ["not-found", 0],
+    ] as const) {
+      const clock = new WaitingClock();
+      const fails: BlobStore = {
+        ...damagedStore(good, new Map()),
+        get: () => Promise.reject(new BlobError(code, "no")),
+      };
+      const report = await verify(fails, { bytesPerSecond: 10_000, clock });
+      expect(report.bad).toHaveLength(20);
+      expect(clock.nowMs - 1000).toBeGreaterThanOrEqual(ms);
+      if (ms === 0) expect(clock.nowMs).toBe(1000);
+    }
+  });
+
   it("says so when the copy to repair from is damaged, too, and when the repair does not take", async () => {
     const good = memoryStore();
     const { ref } = await good.put(blob(1));

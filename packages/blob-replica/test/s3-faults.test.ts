@@ -1,28 +1,12 @@
 import { describe, expect, it } from "vitest";
-import {
-  type BlobError,
-  type BlobStore,
-  getMany,
-  putMany,
-  type Ref,
-  refOf,
-  streamBlob,
-} from "../src/index.js";
+import { type BlobError, type BlobStore, getMany, putMany, refOf, streamBlob } from "../src/index.js";
 import { type S3StoreOptions, s3Store } from "../src/s3.js";
 import { collect, testBlob } from "../src/testing/fixture.js";
-import { type FakeS3, fails, fakeS3, lists, type S3Call } from "./support/s3-server.js";
+import { fails, type S3Call, withS3 } from "./support/s3-server.js";
 
 const timeout = 30_000;
 const [a, b] = [testBlob(1, 300_000), testBlob(2, 1000)];
 const [refA, refB] = [refOf(a), refOf(b)];
-
-async function withS3(
-  work: (store: BlobStore, s3: FakeS3) => Promise<void>,
-  options: Partial<S3StoreOptions> = {},
-): Promise<void> {
-  await using s3 = await fakeS3("blobs");
-  await work(s3Store({ client: s3.client, bucket: "blobs", ...options }), s3);
-}
 
 /** Only the first such call is answered in this way. */
 function once(method: string, answer: (call: S3Call) => boolean): (call: S3Call) => boolean {
@@ -93,63 +77,6 @@ describe("s3Store and a server that lies or fails", { timeout }, () => {
       };
       await expect(store.get(refA)).rejects.toMatchObject({ code: "corrupt" });
     });
-  });
-
-  it.each([
-    ["out of order", (call: S3Call) => lists(call, [refA, refB].sort().reverse()), "unordered"],
-    ["one twice", (call: S3Call) => lists(call, [refA, refA]), "unordered"],
-    [
-      "a page again and again",
-      (call: S3Call) =>
-        call.query.has("continuation-token")
-          ? lists(call, [], { next: "same" })
-          : lists(call, [refA], { next: "same" }),
-      "unavailable",
-    ],
-    [
-      "a ref of the page before",
-      (call: S3Call) =>
-        call.query.has("continuation-token") ? lists(call, [refA]) : lists(call, [refA], { next: "more" }),
-      "unordered",
-    ],
-    [
-      "an error in the middle",
-      (call: S3Call) =>
-        call.query.has("continuation-token")
-          ? fails(call, 500, "InternalError")
-          : lists(call, [refA], { next: "more" }),
-      "unavailable",
-    ],
-    ["nonsense", ({ response }: S3Call) => Boolean(response.end("<html>")) || true, "unavailable"],
-  ])("does not take a listing for whole that has %s", async (_what, answer, code) => {
-    await withS3(async (store, s3) => {
-      s3.answer = answer;
-      const error = await failure(collect(store.listRefs()));
-      expect(error).toMatchObject({ name: "BlobError", code });
-      expect(error.message).toContain("blobs");
-    });
-  });
-
-  it("begins strictly after a ref though the server does not", async () => {
-    await withS3(async (store, s3) => {
-      s3.answer = (call) => lists(call, [refA]);
-      await expect(collect(store.listRefs(refA))).rejects.toMatchObject({ code: "unordered" });
-    });
-  });
-
-  it("lists page by page, and passes over keys that are none of its own", async () => {
-    await withS3(
-      async (store, s3) => {
-        const refs: Ref[] = [];
-        for (let n = 0; n < 35; n++) refs.push((await store.put(testBlob(n, 10))).ref);
-        for (const key of ["p/", "p/README", `p/${refA}.tmp`, `p/${refA.toUpperCase()}`, `p/x/${refA}`]) {
-          s3.objects.set(key, Buffer.from("x"));
-        }
-        expect(await collect(store.listRefs())).toEqual(refs.sort());
-        expect(await collect(store.listRefs(refs[20]))).toEqual(refs.slice(21));
-      },
-      { prefix: "p/" },
-    );
   });
 
   it.each([

@@ -9,6 +9,7 @@ import {
   chain,
   directoryRefMap,
   directoryStore,
+  gcGuard,
   gzip,
   lruCache,
   memoryRefMap,
@@ -21,6 +22,7 @@ import {
 import type { BlobStoreUnderTest } from "../src/testing.js";
 import { itIsAStore } from "./support/compliance.js";
 import { bare, damageThrough, fileOf, flipBit } from "./support/stores.js";
+import { suiteOptions } from "./support/watched-files.js";
 
 const key = new Uint8Array(32).fill(7);
 const encryption = aesGcm({ current: () => ({ id: "k1", key }), find: () => key });
@@ -104,10 +106,30 @@ describe("metered over three methods", () => {
   itIsAStore(over((memory) => metered(bare(memory), quiet)));
 });
 
+const references = () => [];
+
+describe("gcGuard over memory", () => {
+  itIsAStore(over((memory) => gcGuard(memory, { references })));
+});
+
+describe("gcGuard over verifying over three methods", () => {
+  itIsAStore(
+    over((memory) => gcGuard(verifying(bare(memory)), { references })),
+    { damage: true },
+  );
+});
+
+describe("gcGuard over a directory", () => {
+  itIsAStore(
+    overFolder((dir) => gcGuard(directoryStore(dir, suiteOptions()), { references })),
+    { damage: true },
+  );
+});
+
 describe("lruCache over verifying over metered over a directory", () => {
   itIsAStore(
     overFolder((dir) =>
-      lruCache(verifying(metered(directoryStore(dir), quiet)), { maxBytes: 8 * 1024 * 1024 }),
+      lruCache(verifying(metered(directoryStore(dir, suiteOptions()), quiet)), { maxBytes: 8 * 1024 * 1024 }),
     ),
     { damage: true },
   );
@@ -139,7 +161,7 @@ describe("transform by compression and encryption over a directory", () => {
   itIsAStore(
     overFolder(
       (dir) =>
-        transform(directoryStore(dir), {
+        transform(directoryStore(dir, suiteOptions()), {
           codec: chain(gzip({ level: 1 }), encryption),
           refs: directoryRefMap(dir),
         }),

@@ -6,6 +6,10 @@ describe("directoryStore", () => {
   itIsAStore(directoryUnderTest(), { damage: true });
 });
 
+describe("directoryStore that syncs what it writes", () => {
+  itIsAStore(directoryUnderTest({}, { manyBlobs: 200, synced: true }), { damage: true });
+});
+
 describe("directoryStore without blocking reads", () => {
-  itIsAStore(directoryUnderTest({ blockingReads: false }, 200), { damage: true });
+  itIsAStore(directoryUnderTest({ blockingReads: false }, { manyBlobs: 200 }), { damage: true });
 });

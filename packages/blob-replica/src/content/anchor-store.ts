@@ -1,16 +1,16 @@
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../clock.js";
 import { BlobError } from "../errors.js";
-import { sleep } from "../maintenance/pacer.js";
 import { replaceFile } from "../maintenance/replace-file.js";
 import { parseRef, type Ref } from "../ref.js";
-import { openDir, type QueueFiles, readWhole, removeIfThere } from "../replica/queue/files.js";
+import { openDir, type QueueFiles, readWhole } from "../replica/queue/files.js";
 import type { CallOptions } from "../store.js";
 import { fileError, systemCode } from "../stores/file-errors.js";
 import { KeyedLock } from "../stores/keyed-lock.js";
 import { nodeFiles } from "../stores/node-files.js";
 import type { ProcessIdentity } from "../stores/process-identity.js";
 import { systemClock, systemProcess } from "../system.js";
+import { FileLock } from "./file-lock.js";
 
 /** The one thing that changes: which ref is the root. Errors are BlobErrors. */
 export interface AnchorStore {
@@ -47,14 +47,12 @@ export interface FileAnchorStoreOptions {
   };
 }
 
-/** A lock file is made and then written: one that stays empty for so long is of a process that died between the two. */
-const emptyLockMs = 10_000;
-const pollMs = 5;
 const only = "only";
 
 /**
- * The root in a file, for processes of one machine: replaced by a rename, synced before `swap` resolves. `<path>.lock` excludes the others; that of a process that died is
- * removed, where the system tells that it did. On a network file system other machines cannot tell: a lock that was left there is to be removed by hand.
+ * The root in a file, for processes of one machine: replaced by a rename, synced before `swap` resolves. `<path>.lock` excludes the others, and
+ * `<path>.lock.steal` those who remove it; what a process that died left of them is removed, where the system tells that it did. On a network file system other machines
+ * cannot tell: a lock that was left there is to be removed by hand.
  * @throws BlobError "invalid-argument"
  */
 export function fileAnchorStore(path: string, options: FileAnchorStoreOptions = {}): AnchorStore {
@@ -67,17 +65,20 @@ export function fileAnchorStore(path: string, options: FileAnchorStoreOptions = 
 class FileAnchorStore implements AnchorStore {
   readonly #path: string;
   readonly #files: QueueFiles;
-  readonly #clock: Clock;
-  readonly #process: ProcessIdentity;
   readonly #timeoutMs: number;
-  readonly #lock = new KeyedLock<string>();
+  /** Of the calls here, and of processes. */
+  readonly #calls = new KeyedLock<string>();
+  readonly #lock: FileLock;
 
   constructor(path: string, { ports = {}, lockTimeoutMs = 10_000 }: FileAnchorStoreOptions) {
     this.#path = path;
     this.#files = ports.files ?? nodeFiles;
-    this.#clock = ports.clock ?? systemClock;
-    this.#process = ports.process ?? systemProcess();
     this.#timeoutMs = lockTimeoutMs;
+    this.#lock = new FileLock(`${path}.lock`, {
+      files: this.#files,
+      clock: ports.clock ?? systemClock,
+      process: ports.process ?? systemProcess(),
+    });
   }
 
   async load(options: CallOptions = {}): Promise<Ref | undefined> {
@@ -102,9 +103,9 @@ class FileAnchorStore implements AnchorStore {
     signal?.throwIfAborted();
     parseRef(to);
     try {
-      return await this.#lock.run(only, signal, async () => {
+      return await this.#calls.run(only, signal, async () => {
         await openDir(this.#files, dirname(this.#path));
-        await this.#acquire(signal);
+        await this.#lock.acquire(this.#timeoutMs, signal);
         try {
           if ((await this.load(options)) !== from) return false;
           signal?.throwIfAborted();
@@ -112,77 +113,12 @@ class FileAnchorStore implements AnchorStore {
           await replaceFile(this.#files, this.#path, Buffer.from(`${to}\n`));
           return true;
         } finally {
-          await this.#files.remove(this.#lockPath);
+          await this.#lock.release();
         }
       });
     } catch (error) {
       signal?.throwIfAborted();
       throw fileError(error, this.#path, "writing the anchor");
-    }
-  }
-
-  get #lockPath(): string {
-    return `${this.#path}.lock`;
-  }
-
-  async #acquire(signal: AbortSignal | undefined): Promise<void> {
-    const endMs = this.#clock.monotonicMs() + this.#timeoutMs;
-    while (!(await this.#tryLock(this.#lockPath))) {
-      signal?.throwIfAborted();
-      if (await this.#removeDead()) continue;
-      if (this.#clock.monotonicMs() >= endMs) {
-        const message = `another process has held ${this.#lockPath} for ${this.#timeoutMs} ms; remove it when there is none`;
-        throw new BlobError("unavailable", message);
-      }
-      await sleep(this.#clock, pollMs, signal);
-    }
-  }
-
-  async #tryLock(path: string): Promise<boolean> {
-    let file: Awaited<ReturnType<QueueFiles["create"]>>;
-    try {
-      file = await this.#files.create(path);
-    } catch (error) {
-      if (systemCode(error) === "EEXIST") return false;
-      throw error;
-    }
-    try {
-      await file.append(Buffer.from(this.#process.token));
-    } catch (error) {
-      await removeIfThere(this.#files, path);
-      throw error;
-    } finally {
-      await file.close();
-    }
-    return true;
-  }
-
-  /**
-   * Of several processes that see the lock of a dead one, only the one that has a second lock removes it, when it is still the dead one's: else one of them could
-   * remove the lock that another has just made.
-   */
-  async #removeDead(): Promise<boolean> {
-    if (!(await this.#isDead())) return false;
-    const second = `${this.#lockPath}.steal`;
-    if (!(await this.#tryLock(second))) return false;
-    try {
-      if (!(await this.#isDead())) return false;
-      await removeIfThere(this.#files, this.#lockPath);
-      return true;
-    } finally {
-      await this.#files.remove(second);
-    }
-  }
-
-  async #isDead(): Promise<boolean> {
-    const token = await this.#text(this.#lockPath);
-    if (token === undefined) return false;
-    if (token !== "") return this.#process.isDead(token) ?? false;
-    try {
-      return this.#clock.wallMs() - (await this.#files.modifiedMs(this.#lockPath)) > emptyLockMs;
-    } catch (error) {
-      if (systemCode(error) === "ENOENT") return false;
-      throw error;
     }
   }
 

@@ -137,8 +137,8 @@ class Tree implements BlobTree {
     const parts = this.#parts(this.#root, start, end, controller.signal);
     const ahead: { readonly size: number; readonly piece: Promise<Uint8Array> }[] = [];
     let aheadBytes = 0;
-    let next = await parts.next();
     try {
+      let next = await parts.next();
       for (;;) {
         while (
           next.done !== true &&

@@ -23,6 +23,7 @@ export interface BlobServiceOptions {
  * Serves a store: `rpc.Store`, which clients of bobg/bs v0.4.0 speak, and beside it `x.blobs.v1.BlobService` with batches and large blobs, which `grpcStore` speaks. No
  * message of the latter is larger than about 1 MiB. `Get` and `Put` of the former carry a blob in one message: for those above 4 MiB the server needs
  * `grpc.max_receive_message_length`, and the client, too. The store stays the caller's.
+ * A call that asks for more than 131,072 refs at once, or sends more than 1,000 messages or pieces in a row with nothing in them, ends as "invalid-argument"; the others go on.
  * @throws BlobError "invalid-argument"
  */
 export function addBlobService(

@@ -4,7 +4,9 @@ import type { BlobServiceClient, PutManyRequest, PutManyRequest_Blob } from "../
 import { areDigests } from "../maintenance/prefix-digests.js";
 import type { Ref } from "../ref.js";
 import type { GetManyResult, PrefixDigest, PutManyResult } from "../store.js";
+import { Assembly } from "./assembly.js";
 import type { ClientCalls } from "./client-calls.js";
+import { Idle } from "./idle.js";
 import { fromFailure } from "./status.js";
 import {
   asBytes,
@@ -22,6 +24,12 @@ type Signal = AbortSignal | undefined;
 const refsPerRequest = 16_384;
 /** Of a listing with a limit: 32 bits on the wire. */
 const mostRefs = 2 ** 32 - 1;
+/** Signs of life of a server that reads a long listing for digests; ours sends one for 50,000 refs. */
+const mostBeats = 1_000_000;
+
+function idleServer(most?: number): Idle {
+  return new Idle("bad-data", "the server", most);
+}
 
 /** `x.blobs.v1.BlobService`, which our servers have. */
 export class BlobWire {
@@ -37,14 +45,12 @@ export class BlobWire {
 
   /** As one. @throws BlobError "refused" when it is too large */
   async get(ref: Ref, signal: Signal): Promise<Uint8Array> {
-    const pieces: Uint8Array[] = [];
-    let bytes = 0;
+    const pieces = new Assembly();
     for await (const piece of this.read(ref, signal)) {
-      bytes += piece.length;
-      this.#checkSize(ref, bytes);
-      pieces.push(piece);
+      this.#checkSize(ref, pieces.bytes + piece.length);
+      pieces.add(piece);
     }
-    return joined(pieces, bytes);
+    return pieces.take();
   }
 
   #checkSize(ref: Ref, bytes: number): void {
@@ -55,7 +61,9 @@ export class BlobWire {
 
   async *read(ref: Ref, signal: Signal): AsyncGenerator<Uint8Array, void, undefined> {
     const request = { ref: refToWire(ref) };
+    const idle = idleServer();
     for await (const { data } of this.#calls.stream(signal, () => this.#client.read(request))) {
+      idle.saw(data.length > 0);
       if (data.length > 0) yield asBytes(data);
     }
   }
@@ -69,7 +77,9 @@ export class BlobWire {
       after: after === undefined ? Buffer.alloc(0) : refToWire(after),
       limit: limit === undefined ? 0 : Math.max(1, Math.min(limit, mostRefs)),
     };
+    const idle = idleServer();
     for await (const { refs } of this.#calls.stream(signal, () => this.#client.list(request))) {
+      idle.saw(refs.length > 0);
       if (refs.length > 0) yield asBytes(refs);
     }
   }
@@ -82,25 +92,30 @@ export class BlobWire {
 
   async *#getBatch(refs: readonly Ref[], signal: Signal): AsyncGenerator<GetManyResult, void, undefined> {
     const request = { refs: Buffer.concat(refs.map(refToWire)) };
-    let pieces: Buffer[] = [];
-    let bytes = 0;
+    const pieces = new Assembly();
+    const idle = idleServer();
+    let left = refs.length;
     for await (const { blobs } of this.#calls.stream(signal, () => this.#client.getMany(request))) {
+      if (blobs.length === 0) idle.saw(false);
       for (const blob of blobs) {
         signal?.throwIfAborted();
         const ref = refOfServer(blob.ref);
+        const ends = blob.failure !== undefined || !blob.more;
+        idle.saw(blob.data.length > 0 || ends);
+        if (ends && --left < 0) {
+          throw new BlobError(
+            "bad-data",
+            `the server gave more than the ${refs.length} blobs that it was asked for`,
+          );
+        }
         if (blob.failure) {
-          pieces = [];
-          bytes = 0;
+          pieces.clear();
           yield { ref, error: fromFailure(blob.failure.code, blob.failure.message) };
           continue;
         }
-        bytes += blob.data.length;
-        this.#checkSize(ref, bytes);
-        pieces.push(blob.data);
-        if (blob.more) continue;
-        yield { ref, blob: joined(pieces, bytes) };
-        pieces = [];
-        bytes = 0;
+        this.#checkSize(ref, pieces.bytes + blob.data.length);
+        pieces.add(blob.data);
+        if (ends) yield { ref, blob: pieces.take() };
       }
     }
   }
@@ -113,7 +128,9 @@ export class BlobWire {
   ): AsyncGenerator<PutManyResult, void, undefined> {
     let at = 0;
     const start = () => this.#client.putMany();
+    const idle = idleServer();
     for await (const { results } of this.#calls.stream(signal, start, requestsFor(blobs, refs))) {
+      idle.saw(results.length > 0);
       for (const { ref: told, added, failure } of results) {
         const ref = refs[at++];
         if (ref === undefined || refOfServer(told) !== ref) {
@@ -129,9 +146,15 @@ export class BlobWire {
     for (let at = 0; at < prefixes.length; at += prefixesPerRequest) {
       const request = { prefixes: prefixes.slice(at, at + prefixesPerRequest) };
       const start = () => this.#client.prefixDigests(request);
+      const idle = idleServer(mostBeats);
       for await (const { digests } of this.#calls.stream(signal, start)) {
-        for (const { count, digest } of digests) all.push({ count: Number(count), digest: asBytes(digest) });
-        if (all.length > at + request.prefixes.length) break; // who asked says what is wrong
+        idle.saw(digests.length > 0);
+        // One too many is told below.
+        const room = at + request.prefixes.length + 1 - all.length;
+        for (const { count, digest } of digests.slice(0, room)) {
+          all.push({ count: Number(count), digest: asBytes(digest) });
+        }
+        if (digests.length >= room) break;
       }
     }
     if (!areDigests(all, prefixes.length)) {
@@ -173,16 +196,4 @@ function* requestsFor(blobs: readonly Uint8Array[], refs: readonly Ref[]): Gener
     }
   }
   if (message.length > 0) yield { blobs: message };
-}
-
-function joined(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
-  const [first] = pieces;
-  if (pieces.length === 1 && first) return asBytes(first);
-  const blob = new Uint8Array(bytes);
-  let at = 0;
-  for (const piece of pieces) {
-    blob.set(piece, at);
-    at += piece.length;
-  }
-  return blob;
 }

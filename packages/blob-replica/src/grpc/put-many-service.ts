@@ -3,8 +3,10 @@ import { BlobError } from "../errors.js";
 import type { PutManyRequest, PutManyResponse, PutManyResponse_Result } from "../gen/x/blobs/v1/blobs.js";
 import { type Ref, refFromBytes, refOf } from "../ref.js";
 import type { PutManyResult } from "../store.js";
+import { Assembly } from "./assembly.js";
 import type { Serving } from "./bs-service.js";
-import { asBytes, refToWire } from "./wire.js";
+import { Idle } from "./idle.js";
+import { refToWire } from "./wire.js";
 
 interface Arrived {
   /** As the client has it. */
@@ -21,16 +23,17 @@ export async function* takeBlobs(
   requests: AsyncIterable<PutManyRequest>,
   signal: AbortSignal,
 ): AsyncGenerator<PutManyResponse, void, undefined> {
-  const assembly = new Assembly(serving.maxBlobBytes);
+  const arrival = new Arrival(serving.maxBlobBytes);
   for await (const { blobs } of requests) {
+    if (blobs.length === 0) arrival.sawNothing();
     const whole: Arrived[] = [];
     for (const { ref, data, more } of blobs) {
-      const arrived = assembly.add(ref, data, more);
+      const arrived = arrival.add(ref, data, more);
       if (arrived) whole.push(arrived);
     }
     if (whole.length > 0) yield { results: await store(serving, whole, signal) };
   }
-  if (assembly.unfinished && !signal.aborted) {
+  if (arrival.unfinished && !signal.aborted) {
     throw new BlobError(
       "invalid-argument",
       "the last blob has no end: its last piece must come without `more`",
@@ -73,11 +76,11 @@ async function store(
 }
 
 /** Pieces that follow each other, until a blob is whole. */
-class Assembly {
+class Arrival {
   readonly #maxBlobBytes: number;
+  readonly #pieces = new Assembly();
+  readonly #idle = new Idle("invalid-argument", "a client that puts");
   #claimed: Ref | undefined;
-  #pieces: Buffer[] = [];
-  #bytes = 0;
 
   constructor(maxBlobBytes: number) {
     this.#maxBlobBytes = maxBlobBytes;
@@ -87,21 +90,23 @@ class Assembly {
     return this.#claimed !== undefined;
   }
 
-  /** @throws BlobError "invalid-ref", "refused" */
+  /** @throws BlobError "invalid-argument" for one too many */
+  sawNothing(): void {
+    this.#idle.saw(false);
+  }
+
+  /** @throws BlobError "invalid-ref", "refused", "invalid-argument" for too many pieces without bytes */
   add(ref: Buffer, data: Buffer, more: boolean): Arrived | undefined {
     this.#claimed ??= refFromBytes(ref);
-    this.#bytes += data.length;
-    if (this.#bytes > this.#maxBlobBytes) {
+    this.#idle.saw(data.length > 0 || !more);
+    if (this.#pieces.bytes + data.length > this.#maxBlobBytes) {
       const limit = `at most ${this.#maxBlobBytes} bytes`;
       throw new BlobError("refused", `a blob is larger than this server takes, ${limit}`);
     }
-    this.#pieces.push(data);
+    this.#pieces.add(data);
     if (more) return undefined;
-    const blob = this.#pieces.length === 1 ? data : Buffer.concat(this.#pieces, this.#bytes);
-    const arrived = { claimed: this.#claimed, blob: asBytes(blob) };
+    const arrived = { claimed: this.#claimed, blob: this.#pieces.take() };
     this.#claimed = undefined;
-    this.#pieces = [];
-    this.#bytes = 0;
     return arrived;
   }
 }

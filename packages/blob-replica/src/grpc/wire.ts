@@ -7,6 +7,8 @@ export const blobsPerMessage = 1024;
 export const refsPerPage = 4096;
 /** A listing for each is what a server without digests of its own has to do. */
 export const prefixesPerRequest = 4096;
+/** As many as fit into a message of gRPC's usual limit: also where the server takes larger ones, for blobs. */
+const mostRefsOfRequest = 131_072;
 
 /** The same bytes: the generated code wants Buffers. */
 export function asBuffer(bytes: Uint8Array): Buffer {
@@ -35,8 +37,12 @@ export function afterFromWire(bytes: Uint8Array): Ref | undefined {
   return bytes.length === 0 ? undefined : refFromBytes(bytes);
 }
 
-/** Refs, one behind the other. @throws BlobError "invalid-ref" */
+/** Refs, one behind the other. @throws BlobError "invalid-ref", "invalid-argument" for too many */
 export function refsFromWire(bytes: Uint8Array): Ref[] {
+  if (bytes.length > mostRefsOfRequest * refBytes) {
+    const asked = `${bytes.length / refBytes} refs were asked for at once`;
+    throw new BlobError("invalid-argument", `${asked}: at most ${mostRefsOfRequest} are allowed`);
+  }
   if (bytes.length % refBytes !== 0) {
     throw new BlobError(
       "invalid-ref",

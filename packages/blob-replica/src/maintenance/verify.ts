@@ -6,7 +6,7 @@ import { checkCount } from "../stores/arguments.js";
 import { systemClock } from "../system.js";
 import { bounded } from "./bounded.js";
 import { isListed } from "./copy-batch.js";
-import { Pacer } from "./pacer.js";
+import { ReadPacer } from "./read-pacer.js";
 import { RefReader, refBefore } from "./ref-reader.js";
 import type { Resume } from "./sync.js";
 
@@ -49,7 +49,10 @@ export interface VerifyReport extends Omit<VerifyProgress, "bad"> {
 }
 
 export interface VerifyOptions extends CallOptions {
-  /** On average: a blob is read in one go, and the next one waits until it is paid for. Default: no limit. */
+  /**
+   * Of everything that is read, also to repair and to read back, on average: a blob is read in one go, and the next one waits until it is paid for. A read that fails, as
+   * those of damaged blobs do where the store looks at them itself, does not tell how much it was: it counts as what the others were on average. Default: no limit.
+   */
   readonly bytesPerSecond?: number;
   /** Where to get blobs that are corrupt or missing. */
   readonly repairFrom?: BlobStore;
@@ -82,7 +85,7 @@ class Verification {
   readonly #options: VerifyOptions;
   readonly #limit: number;
   readonly #maxBad: number;
-  readonly #pacer: Pacer;
+  readonly #pacer: ReadPacer;
   readonly #again: Set<Ref>;
   readonly #after: Ref | undefined;
   readonly #bad: BadBlob[] = [];
@@ -101,7 +104,7 @@ class Verification {
     if (!(perSecond > 0)) {
       throw new BlobError("invalid-argument", `bytesPerSecond is more than 0, not ${perSecond}`);
     }
-    this.#pacer = new Pacer(options.clock ?? systemClock, perSecond);
+    this.#pacer = new ReadPacer(options.clock ?? systemClock, perSecond);
     this.#again = new Set((options.resume?.again ?? []).map(parseRef));
     this.#after = options.resume?.after === undefined ? undefined : parseRef(options.resume.after);
     this.#last = this.#after;
@@ -169,8 +172,7 @@ class Verification {
     signal: AbortSignal,
   ): Promise<{ readonly problem: BlobProblem; readonly error: unknown } | undefined> {
     try {
-      const blob = await this.#store.get(ref, { frozen: true, signal });
-      this.#pacer.spend(blob.length);
+      const blob = await this.#pacer.get(this.#store, ref, signal);
       this.#checkedBytes += blob.length;
       if (refOf(blob) === ref) return undefined;
       return {
@@ -200,12 +202,12 @@ class Verification {
     const { repairFrom } = this.#options;
     if (repairFrom === undefined || found.problem === "unreadable") return { ref, ...found, repaired: false };
     try {
-      const blob = await repairFrom.get(ref, { frozen: true, signal });
+      const blob = await this.#pacer.get(repairFrom, ref, signal);
       if (refOf(blob) !== ref) {
         throw new BlobError("corrupt", `repairFrom has another content under ${ref}, too`);
       }
       await this.#store.put(blob, { ref, frozen: true, signal });
-      if (refOf(await this.#store.get(ref, { frozen: true, signal })) !== ref) {
+      if (refOf(await this.#pacer.get(this.#store, ref, signal)) !== ref) {
         throw new BlobError("corrupt", `${ref} was put and is still another content`);
       }
       this.#repaired++;

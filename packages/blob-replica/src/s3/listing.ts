@@ -1,34 +1,38 @@
-import { ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
 import { BlobError } from "../errors.js";
 import { type Ref, refBytes } from "../ref.js";
+import { type PagePosition, PageWalk } from "./page-walk.js";
 import { request, type S3Sender } from "./requests.js";
 
 const refText = /^[0-9a-f]{64}$/;
 
-/** Keys come in the order of their bytes, which is that of refs; keys that are none of ours are passed over. @throws BlobError "unordered" */
+interface Listed {
+  readonly client: S3Sender;
+  readonly bucket: string;
+  readonly prefix: string;
+}
+
+/**
+ * Keys come in the order of their bytes, which is that of refs; keys that are none of ours are passed over. It ends only where the server says that this is the end.
+ * @throws BlobError "unordered", "unavailable" for a listing that the server does not finish
+ */
 export async function* listPages(
-  place: { readonly client: S3Sender; readonly bucket: string; readonly prefix: string },
+  place: Listed,
   after: Ref | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { client, bucket, prefix } = place;
+  const { bucket, prefix } = place;
+  const walk = new PageWalk(bucket, after === undefined ? undefined : prefix + after);
   let last: string | undefined = after;
-  let token: string | undefined;
-  do {
-    const command = new ListObjectsV2Command({
-      Bucket: bucket,
-      Prefix: prefix,
-      ...(token !== undefined ? { ContinuationToken: token } : {}),
-      ...(token === undefined && last !== undefined ? { StartAfter: prefix + last } : {}),
-    });
-    const answer = await request(`listing the bucket ${bucket}`, signal, (abortSignal) =>
-      client.send(command, { abortSignal }),
-    );
-    const page = Buffer.allocUnsafeSlow((answer.Contents?.length ?? 0) * refBytes);
+  for (let at: PagePosition | undefined = walk.start; at !== undefined; ) {
+    const answer = await pageAt(place, at, signal);
+    const contents = answer.Contents ?? [];
+    const page = Buffer.allocUnsafeSlow(contents.length * refBytes);
     let length = 0;
-    for (const { Key: key } of answer.Contents ?? []) {
-      const ref = key?.slice(prefix.length);
-      if (ref === undefined || !refText.test(ref)) continue;
+    for (const { Key: key } of contents) {
+      if (key === undefined || !key.startsWith(prefix)) continue;
+      const ref = key.slice(prefix.length);
+      if (!refText.test(ref)) continue;
       if (last !== undefined && ref <= last) {
         const where = `the bucket ${bucket} listed ${ref} after ${last}`;
         throw new BlobError(
@@ -41,13 +45,22 @@ export async function* listPages(
     }
     if (length > 0) yield page.subarray(0, length);
     signal?.throwIfAborted();
-    const next = answer.IsTruncated === true ? answer.NextContinuationToken : undefined;
-    if (next !== undefined && next === token) {
-      throw new BlobError(
-        "unavailable",
-        `the bucket ${bucket} gives the same page of its listing again and again`,
-      );
-    }
-    token = next;
-  } while (token !== undefined);
+    at = walk.next(answer);
+  }
+}
+
+async function pageAt(
+  { client, bucket, prefix }: Listed,
+  { token, startAfter }: PagePosition,
+  signal: AbortSignal | undefined,
+): Promise<ListObjectsV2CommandOutput> {
+  const command = new ListObjectsV2Command({
+    Bucket: bucket,
+    Prefix: prefix,
+    ...(token !== undefined && { ContinuationToken: token }),
+    ...(startAfter !== undefined && { StartAfter: startAfter }),
+  });
+  return await request(`listing the bucket ${bucket}`, signal, (abortSignal) =>
+    client.send(command, { abortSignal }),
+  );
 }

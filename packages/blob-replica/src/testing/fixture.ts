@@ -22,7 +22,7 @@ export interface BlobStoreUnderTest {
   readonly manyBlobs?: number;
 }
 
-/** One behaviour of a store. `run` rejects if the store lacks it; the runner bounds its time. */
+/** One behaviour of a store. `run` rejects if the store lacks it; the runner bounds its time, which is that of hundreds of puts one after the other or of `manyBlobs` of them. */
 export interface BlobStoreCase {
   readonly name: string;
   run(underTest: BlobStoreUnderTest): Promise<void>;

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { S3Client } from "@aws-sdk/client-s3";
+import type { BlobStore } from "../../src/index.js";
+import { type S3StoreOptions, s3Store } from "../../src/s3.js";
 
 export interface S3Call {
   readonly method: string;
@@ -65,6 +67,15 @@ export async function fakeS3(bucket: string): Promise<FakeS3> {
     },
   };
   return fake;
+}
+
+/** A store over such a server, of the bucket "blobs". */
+export async function withS3(
+  work: (store: BlobStore, s3: FakeS3) => Promise<void>,
+  options: Partial<S3StoreOptions> = {},
+): Promise<void> {
+  await using s3 = await fakeS3("blobs");
+  await work(s3Store({ client: s3.client, bucket: "blobs", ...options }), s3);
 }
 
 export function fails({ method, response }: S3Call, status: number, code: string): true {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BlobStore, type DirectoryStoreOptions, directoryStore, type Ref } from "../../src/index.js";
 import type { BlobStoreUnderTest } from "../../src/testing.js";
+import { suiteOptions } from "./watched-files.js";
 
 /** Only the three methods that make a store. */
 export function bare(store: BlobStore): BlobStore {
@@ -13,11 +14,12 @@ export function bare(store: BlobStore): BlobStore {
   };
 }
 
-/** A directory store in a new folder, for the suite. */
+/** A directory store in a new folder, for the suite. `synced`: it syncs what it writes, as outside of tests. */
 export function directoryUnderTest(
-  options: DirectoryStoreOptions = {},
-  manyBlobs = 1000,
+  given: DirectoryStoreOptions = {},
+  { manyBlobs = 1000, synced = false }: { readonly manyBlobs?: number; readonly synced?: boolean } = {},
 ): BlobStoreUnderTest {
+  const options = suiteOptions(given, synced);
   return {
     manyBlobs,
     async open() {
