@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseRef, type Ref, refOf } from "../src/index.js";
 import { type QueueOptions, ReplicaQueue } from "../src/replica/queue/queue.js";
 import { decodeRecord, encodeRecord, type QueueRecord } from "../src/replica/queue/record.js";
-import { blobOf, FakeClock, FakeFiles, settle } from "./replica-fakes.js";
+import { blobOf, FakeClock, FakeFiles, noChance, settle } from "./replica-fakes.js";
 
 const clock = new FakeClock();
 const never = new AbortController().signal;
@@ -15,6 +15,7 @@ async function open(files: FakeFiles, options: Partial<QueueOptions> = {}): Prom
     maxQueued: 1000,
     whenFull: "block",
     clock,
+    random: noChance,
     onChange: () => {},
     onDropped: () => {},
     ...options,
@@ -48,8 +49,9 @@ function take(queue: ReplicaQueue, store: number, count: number): void {
   queue.done(store, queue.stores[store]!.backlog.take({ entries: count, bytes: 1e9 }, 0));
 }
 
+/** Of records: beside it is the claim of the owner. */
 function onlyFile(files: FakeFiles): [string, Uint8Array] {
-  const all = [...files.contents()];
+  const all = [...files.contents()].filter(([path]) => !path.endsWith(".owner"));
   expect(all).toHaveLength(1);
   return all[0]!;
 }
@@ -306,6 +308,30 @@ describe("the queue on disk", () => {
     expect(after.stores.map(({ dropped }) => dropped)).toEqual([1, 0]);
   });
 
+  it("has after a kill a put that was being written when an earlier one of the same blob was given up", async () => {
+    const files = new FakeFiles();
+    const queue = await open(files);
+    await push(queue, 1);
+    const again = push(queue, 1);
+    // The worker of the first store had looked before, and says so before the put is durable.
+    queue.lost(0, queue.stores[0]!.backlog.find(refNumber(1))!, new Error("gone"));
+    await again;
+    expect(waiting(queue)).toEqual([[1], [1]]);
+    await settle();
+    files.kill();
+    const after = await open(files);
+    expect(waiting(after)).toEqual([[1], [1]]);
+    // And it is given up for good when it is nowhere still.
+    after.lost(0, after.stores[0]!.backlog.find(refNumber(1))!, new Error("gone"));
+    await settle();
+    files.kill();
+    const last = await open(files);
+    expect([waiting(last), last.stores.map(({ dropped }) => dropped > 0)]).toEqual([
+      [[], [1]],
+      [true, false],
+    ]);
+  });
+
   it("has a blob once for each store, however often it is put", async () => {
     const files = new FakeFiles();
     const queue = await open(files, { maxQueued: 3 });
@@ -355,7 +381,7 @@ describe("a record", () => {
       dropped: mask,
     }),
     fc.record({ kind: fc.constant("done" as const), store, seq: number, count: number }),
-    fc.record({ kind: fc.constant("lost" as const), store, seq: number }),
+    fc.record({ kind: fc.constant("lost" as const), store, seq: number, count: number }),
     fc.record({ kind: fc.constant("forgotten" as const), ref }),
     fc.record({ kind: fc.constant("synced" as const), store, count: number }),
   );

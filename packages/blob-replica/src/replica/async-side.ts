@@ -1,6 +1,7 @@
 import { BlobError } from "../errors.js";
 import type { Ref } from "../ref.js";
 import type { CallOptions, GetManyResult } from "../store.js";
+import { follow } from "./abort.js";
 import type { Changes } from "./changes.js";
 import type { AsyncStoreState } from "./options.js";
 import type { Acknowledged, ReplicaQueue, Reservation } from "./queue/queue.js";
@@ -94,13 +95,15 @@ export class AsyncSide {
 
   /** @throws `signal.reason`; BlobError "queue-full", "closed" */
   async reserve(count: number, signal: AbortSignal | undefined, closing: AbortSignal): Promise<Reservation> {
-    const ends = [closing, this.#strictStop.signal];
     const reservation = this.#options.queue.tryReserve(count);
-    // Listening to several signals is for those who have to wait.
-    return (
-      reservation ??
-      (await this.#options.queue.reserve(count, AbortSignal.any(signal ? [signal, ...ends] : ends)))
-    );
+    if (reservation) return reservation;
+    // Listening to several signals is for those who have to wait. They live long: nothing may stay with them.
+    const { controller, release } = follow(signal, closing, this.#strictStop.signal);
+    try {
+      return await this.#options.queue.reserve(count, controller.signal);
+    } finally {
+      release();
+    }
   }
 
   giveBack(reservation: Reservation): void {
@@ -113,9 +116,34 @@ export class AsyncSide {
     if (!this.#stopped) this.start();
   }
 
+  /** No worker begins to write the blob, until it is released. The stores, by number, that wait for it. */
+  hold(ref: Ref): readonly number[] {
+    return this.#options.queue.hold(ref);
+  }
+
+  /** Resolves when no worker is writing the blob. */
+  async settled(ref: Ref): Promise<void> {
+    await Promise.all(this.#sides.map(({ worker }) => worker.settled(ref)));
+  }
+
+  /** The names of the stores that the blob is being written to. */
+  writing(ref: Ref): readonly string[] {
+    return this.#sides.filter(({ worker }) => worker.isWriting(ref)).map(({ queue }) => queue.name);
+  }
+
+  release(ref: Ref): void {
+    this.#options.queue.release(ref);
+    if (!this.#stopped) this.start();
+  }
+
+  /** The blob was deleted everywhere. */
   async forget(ref: Ref): Promise<void> {
     await this.#options.queue.forget(ref);
-    await Promise.all(this.#sides.map(({ worker }) => worker.settled(ref)));
+  }
+
+  /** These stores, by number, may lack the blob. */
+  async requeue(ref: Ref, bytes: number, numbers: readonly number[]): Promise<void> {
+    if (numbers.length > 0) await this.#options.queue.requeue(ref, bytes, numbers);
   }
 
   /** Whether the stores have all that was acknowledged before this call. */

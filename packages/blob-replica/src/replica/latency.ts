@@ -6,24 +6,22 @@ const samples = 64;
 /** Less than this is all the same. */
 const floorMs = 0.05;
 
+/** "has" needs no content, and is slow sooner than a read of one. */
+export type Question = "content" | "has";
+
 /** How long each of some stores takes to answer: the order to ask them in, and what is slow. */
 export class Latencies {
   readonly #estimates: number[];
-  readonly #recent: number[] = [];
-  #at = 0;
-  #stale = true;
-  #p95 = 0;
+  readonly #recent: Readonly<Record<Question, Recent>> = { content: new Recent(), has: new Recent() };
 
   constructor(stores: number) {
     this.#estimates = new Array<number>(stores).fill(0);
   }
 
-  took(store: number, ms: number): void {
+  took(store: number, ms: number, question: Question = "content"): void {
     const before = this.#estimates[store] ?? 0;
     this.#estimates[store] = before + weight * (ms - before);
-    this.#recent[this.#at] = ms;
-    this.#at = (this.#at + 1) % samples;
-    this.#stale ||= this.#at % 8 === 0;
+    this.#recent[question].add(ms);
     // What is not asked is forgotten little by little, and asked again.
     this.#estimates.forEach((estimate, other) => {
       if (other !== store) this.#estimates[other] = estimate * forgetting;
@@ -47,11 +45,28 @@ export class Latencies {
   }
 
   /** Of the last 64 answers; 0 before the first. */
+  p95(question: Question = "content"): number {
+    return this.#recent[question].p95();
+  }
+}
+
+class Recent {
+  readonly #times: number[] = [];
+  #at = 0;
+  #stale = true;
+  #p95 = 0;
+
+  add(ms: number): void {
+    this.#times[this.#at] = ms;
+    this.#at = (this.#at + 1) % samples;
+    this.#stale ||= this.#at % 8 === 0;
+  }
+
   p95(): number {
     if (this.#stale) {
-      const sorted = [...this.#recent].sort((a, b) => a - b);
+      const sorted = [...this.#times].sort((a, b) => a - b);
       this.#p95 = sorted[Math.floor(sorted.length * 0.95)] ?? 0;
-      this.#stale = this.#recent.length < samples;
+      this.#stale = this.#times.length < samples;
     }
     return this.#p95;
   }

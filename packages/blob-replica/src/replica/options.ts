@@ -14,11 +14,17 @@ export interface ReplicaCommon extends CallOptions {
   readonly sync: readonly NamedStore[];
   /** How many of `sync` must have the blob before `put` returns. The others get it all the same, or a repair. Default: all. */
   readonly writeQuorum?: number;
-  /** Ask another store when the first has not answered a `get` for so long. Default: the 95th percentile of what it took lately, at least 10 ms. */
+  /**
+   * Ask another store as well when those that were have not answered a read for so long, or given nothing more of a `getMany`; in the middle of a `stream` after
+   * 1,000 ms at least, for the other has to begin at its beginning. Default: the 95th percentile of what reads took lately, at least 10 ms.
+   */
   readonly hedgeAfterMs?: number;
   /** What it throws is dropped. */
   readonly onEvent?: (event: ReplicaEvent) => void;
-  /** A background write or repair that takes longer has failed, and is tried again. Default 60,000. */
+  /**
+   * A background write or repair that takes longer has failed, and is tried again; reading what is to be written has as long. Where other stores have failed
+   * already, a read waits so long for one that is silent, and closing the replica for those that do not stop when they are told to. Default 60,000.
+   */
   readonly attemptTimeoutMs?: number;
   /** The first wait after a failed background write; it doubles up to `retryMaxMs`, and half of it is chance. Default 100. */
   readonly retryMinMs?: number;
@@ -41,7 +47,8 @@ export interface AsyncReplicaOptions extends ReplicaCommon {
   /** Written to in the background, from a queue for each. At most 24. */
   readonly async: readonly NamedStore[];
   /**
-   * `{ dir }`: on disk, synced before `put` returns; goes on after a crash, in one process at a time. `{ memory: true }`: lost with the
+   * `{ dir }`: on disk, synced before `put` returns; goes on after a crash, in one process at a time: one that opens it takes it over, and from then on every put
+   * of the other fails with "closed". `{ memory: true }`: lost with the
    * process. Either holds refs and no contents: the blobs are read from the synchronous stores, so with `{ dir }` one of these should outlive a crash, too.
    */
   readonly queue: { readonly dir: string; readonly files?: QueueFiles } | { readonly memory: true };
@@ -81,7 +88,10 @@ export interface ReplicaState {
   readonly async: readonly AsyncStoreState[];
   readonly sync: readonly {
     readonly name: string;
+    /** Since the last success. */
     readonly failures: number;
+    /** Reads since the last success that another store answered because this one said nothing: a few are chance, and a store that hangs has ever more of them. */
+    readonly slow: number;
     readonly lastError: unknown;
     readonly repairs: number;
     /** Blobs that are known to be missing or damaged in it, and wait for their repair. At most 10,000: what is beyond is found again by the next `get`. */
@@ -105,6 +115,17 @@ export interface ReplicaEvent {
 }
 
 export interface Replica extends BlobStore {
+  /**
+   * Not there when one of the stores has none. Deletes the blob from the asynchronous stores first, and from the synchronous ones when all of those have done it: when
+   * one fails, its name is in the error, and the blob is still listed, so that the next `gc` tries it again. Resolves with whether any store had it. What was queued
+   * of it is queued no more when it is gone, and is again when that failed: a store that may lack what the synchronous ones still have gets it back.
+   *
+   * Puts of the same blob that began before are waited for, and their copies deleted; later ones wait, and write it to every store again. A write that is on its way
+   * to an asynchronous store, a put, and each store's own deletion are given `attemptTimeoutMs`. A process that is killed in the middle can leave the blob in
+   * the synchronous stores only: delete it again, or put it again; and what it had queued of a blob that it had deleted is taken for lost by the next one (`needsSync`).
+   * @throws `signal.reason`; BlobError "unavailable", and "all-failed" when every store has failed, with `failures`; "invalid-ref", "failed-strict", "closed"
+   */
+  delete?(ref: Ref, options?: CallOptions): Promise<boolean>;
   /** Ends the background work and keeps the queue. */
   [Symbol.asyncDispose](): Promise<void>;
   state(): ReplicaState;

@@ -1,8 +1,7 @@
-import { BlobError, type StoreFailure } from "../errors.js";
+import { BlobError } from "../errors.js";
 import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
 import type {
-  BlobStore,
   CallOptions,
   GetManyResult,
   GetOptions,
@@ -12,14 +11,17 @@ import type {
   PutResult,
 } from "../store.js";
 import { checkAfter, checkBlob, type PutManyOptions, refForPut, refsForPut } from "../stores/arguments.js";
+import { within } from "./abort.js";
 import { AsyncSide } from "./async-side.js";
 import { Calls } from "./calls.js";
 import type { Changes } from "./changes.js";
+import { Deletion } from "./deletion.js";
 import { unionPages } from "./merge.js";
 import type { Replica, ReplicaState } from "./options.js";
 import type { ReplicaQueue, Reservation } from "./queue/queue.js";
 import { Reads } from "./reads.js";
 import { Recent } from "./recent.js";
+import { RefOrder } from "./ref-order.js";
 import type { Settings } from "./settings.js";
 import { SyncSide } from "./sync-side.js";
 import { Writes } from "./writes.js";
@@ -37,6 +39,7 @@ export class StoreReplica implements Replica {
   readonly #syncSide: SyncSide;
   readonly #asyncSide: AsyncSide | undefined;
   readonly #calls = new Calls();
+  readonly #order = new RefOrder();
   readonly delete?: (ref: Ref, options?: CallOptions) => Promise<boolean>;
 
   constructor(settings: Settings, changes: Changes, queue: ReplicaQueue | undefined) {
@@ -49,6 +52,7 @@ export class StoreReplica implements Replica {
       settings,
       onFailure: this.#syncSide.failed,
       onSuccess: this.#syncSide.succeeded,
+      onSlow: this.#syncSide.slow,
       onDamage: this.#syncSide.repair,
       onLoser: (settled) => this.#calls.background(settled),
     });
@@ -67,7 +71,22 @@ export class StoreReplica implements Replica {
       });
     }
     if ([...settings.sync, ...settings.async].every(({ store }) => store.delete)) {
-      this.delete = (ref, options = {}) => this.#delete(ref, options);
+      const deletion = new Deletion({
+        settings,
+        order: this.#order,
+        asyncSide: this.#asyncSide,
+        noRepairs: (ref) => this.#syncSide.noRepairs(ref),
+        quiet: (ref) => {
+          this.#recent.remove(ref);
+          return Promise.all([this.#syncSide.forget(ref), this.#writes.settled(ref)]);
+        },
+        read: (ref, signal) => this.#reads.getAll([ref], signal),
+      });
+      this.delete = async (ref, { signal } = {}) => {
+        this.#begin(signal);
+        parseRef(ref);
+        return await this.#calls.run(() => deletion.run(ref, signal));
+      };
     }
   }
 
@@ -159,41 +178,32 @@ export class StoreReplica implements Replica {
     let reservation: Reservation | undefined;
     try {
       reservation = await side?.reserve(refs.length, signal, this.#calls.closing);
-      const results = await this.#writes.put(blobs, refs, signal);
-      signal?.throwIfAborted();
-      this.#asyncSide?.throwIfStrictFailed();
-      if (!side || !reservation) return results;
-      const written: { readonly ref: Ref; readonly bytes: number }[] = [];
-      results.forEach((result, i) => {
-        if (result.error !== undefined) return;
-        this.#recent.add(refs[i]!, blobs[i]!);
-        written.push({ ref: refs[i]!, bytes: blobs[i]!.length });
-      });
-      // No signal from here on: what is queued stays queued, and the caller is told so.
-      await side.commit(written, reservation);
-      return results;
+      return await this.#order.write(refs, signal, () => this.#write(blobs, refs, signal, reservation));
     } finally {
       if (reservation) side?.giveBack(reservation);
     }
   }
 
-  async #delete(ref: Ref, options: CallOptions): Promise<boolean> {
-    const { signal } = options;
-    this.#begin(signal);
-    parseRef(ref);
-    return await this.#calls.run(async () => {
-      const undo = this.#syncSide.noRepairs(ref);
-      try {
-        // Nothing that runs may bring it back.
-        this.#recent.remove(ref);
-        await this.#asyncSide?.forget(ref);
-        await this.#syncSide.forget(ref);
-        await this.#writes.settled(ref);
-        return await deleteFrom([...this.#settings.sync, ...this.#settings.async], ref, signal);
-      } finally {
-        undo();
-      }
+  async #write(
+    blobs: readonly Uint8Array[],
+    refs: readonly Ref[],
+    signal: AbortSignal | undefined,
+    reservation: Reservation | undefined,
+  ): Promise<readonly PutManyResult[]> {
+    const side = this.#asyncSide;
+    const results = await this.#writes.put(blobs, refs, signal);
+    signal?.throwIfAborted();
+    side?.throwIfStrictFailed();
+    if (!side || !reservation) return results;
+    const written: { readonly ref: Ref; readonly bytes: number }[] = [];
+    results.forEach((result, i) => {
+      if (result.error !== undefined) return;
+      this.#recent.add(refs[i]!, blobs[i]!);
+      written.push({ ref: refs[i]!, bytes: blobs[i]!.length });
     });
+    // No signal from here on: what is queued stays queued, and the caller is told so.
+    await side.commit(written, reservation);
+    return results;
   }
 
   state(): ReplicaState {
@@ -232,41 +242,19 @@ export class StoreReplica implements Replica {
     const reason = new BlobError("closed", "the replica was closed");
     await this.#calls.close(reason, async () => {
       this.#changes.end();
-      await Promise.all([
-        this.#asyncSide?.stop(reason),
-        this.#syncSide.stop(reason),
-        this.#writes.stop(reason),
-      ]);
-      await this.#calls.settled();
-      await this.#writes.stop(reason);
+      const stopped = async () => {
+        await Promise.all([
+          this.#asyncSide?.stop(reason),
+          this.#syncSide.stop(reason),
+          this.#writes.stop(reason),
+        ]);
+        await this.#calls.settled();
+        await this.#writes.stop(reason);
+      };
+      // A store that ignores its signal cannot be ended.
+      await within(stopped(), this.#settings.attemptTimeoutMs, this.#settings.clock);
       await this.#asyncSide?.close();
       this.#changes.bump();
     });
   }
-}
-
-async function deleteFrom(
-  stores: readonly { readonly name: string; readonly store: BlobStore }[],
-  ref: Ref,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const failures: StoreFailure[] = [];
-  const deleted = await Promise.all(
-    stores.map(async ({ name, store }) => {
-      try {
-        return (await store.delete?.(ref, { ...(signal && { signal }) })) ?? false;
-      } catch (error) {
-        failures.push({ store: name, error });
-        return false;
-      }
-    }),
-  );
-  signal?.throwIfAborted();
-  if (failures.length === 0) return deleted.includes(true);
-  const names = failures.map(({ store }) => store).join(", ");
-  const message = `${ref} could not be deleted from every store: it may still be in ${names}`;
-  throw new BlobError(failures.length === stores.length ? "all-failed" : "unavailable", message, {
-    failures,
-    ...(failures.length === 1 && { store: names }),
-  });
 }

@@ -12,6 +12,7 @@ interface Side {
   readonly backlog: Backlog;
   readonly worker: Worker;
   failures: number;
+  slow: number;
   lastError: unknown;
   repairs: number;
   dropped: number;
@@ -62,6 +63,7 @@ export class SyncSide {
           },
         }),
         failures: 0,
+        slow: 0,
         lastError: undefined,
         repairs: 0,
         dropped: 0,
@@ -72,8 +74,9 @@ export class SyncSide {
 
   readonly succeeded = (number: number): void => {
     const side = this.#sides[number]!;
-    if (side.failures === 0) return;
+    if (side.failures === 0 && side.slow === 0) return;
     side.failures = 0;
+    side.slow = 0;
     side.lastError = undefined;
     this.#bump();
   };
@@ -86,6 +89,12 @@ export class SyncSide {
     side.lastError = error;
     const event = hasCode(error, "corrupt") ? "corrupt" : "sync-failed";
     this.#settings.emit({ event, store: side.target.name, error, ...(ref && { ref }) });
+    this.#bump();
+  };
+
+  /** A read went to another store as well, which was faster. It is told and no more: slow may be by chance, and it is what asking another is for. */
+  readonly slow = (number: number): void => {
+    this.#sides[number]!.slow++;
     this.#bump();
   };
 
@@ -120,9 +129,10 @@ export class SyncSide {
   }
 
   state(): ReplicaState["sync"] {
-    return this.#sides.map(({ target, failures, lastError, repairs, backlog, dropped }) => ({
+    return this.#sides.map(({ target, failures, slow, lastError, repairs, backlog, dropped }) => ({
       name: target.name,
       failures,
+      slow,
       lastError,
       repairs,
       repairBacklog: backlog.size,

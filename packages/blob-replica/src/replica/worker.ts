@@ -1,19 +1,13 @@
-import { putMany } from "../capabilities.js";
-import { BlobError } from "../errors.js";
 import type { Ref } from "../ref.js";
-import type { CallOptions, GetManyResult, PutManyResult } from "../store.js";
-import type { NamedStore } from "./options.js";
+import type { PutManyResult } from "../store.js";
+import { type CopyOptions, copy } from "./copy.js";
 import type { Backlog, Entry } from "./queue/backlog.js";
-import { hasCode, type Settings } from "./settings.js";
+import type { Settings } from "./settings.js";
 
-export interface WorkerOptions {
-  readonly target: NamedStore;
+export interface WorkerOptions extends CopyOptions {
   readonly backlog: Backlog;
-  /** The blobs, checked. What has the code "not-found" is nowhere. */
-  readonly source: (refs: readonly Ref[], options: CallOptions) => Promise<readonly GetManyResult[]>;
-  readonly settings: Pick<Settings, "clock" | "random" | "attemptTimeoutMs" | "retryMinMs" | "retryMaxMs">;
+  readonly settings: CopyOptions["settings"] & Pick<Settings, "random" | "retryMinMs" | "retryMaxMs">;
   readonly onDone: (entries: readonly Entry[]) => void;
-  readonly onLost: (entry: Entry, error: unknown) => void;
   /** A try failed, and will be made again. */
   readonly onFailed: (ref: Ref, error: unknown) => void;
 }
@@ -110,50 +104,19 @@ export class Worker {
 
   /** Never rejects. */
   async #run(entries: readonly Entry[], attempt: AbortController, epoch: number): Promise<void> {
-    const { clock, attemptTimeoutMs } = this.#options.settings;
-    const cancelTimeout = clock.setTimer(attemptTimeoutMs, () => {
-      const { name } = this.#options.target;
-      const message = `store ${name} has not finished a write after ${attemptTimeoutMs} ms`;
-      attempt.abort(new BlobError("unavailable", message, { store: name }));
-    });
+    const { backlog, settings } = this.#options;
     const outcomes = new Map<Entry, PutManyResult>();
     try {
-      await this.#write(entries, outcomes, attempt.signal);
+      await copy(this.#options, entries, outcomes, attempt);
     } catch (error) {
       for (const entry of entries) if (!outcomes.has(entry)) outcomes.set(entry, { ref: entry.ref, error });
-    } finally {
-      cancelTimeout();
     }
     this.#settle(outcomes, epoch);
-  }
-
-  async #write(
-    entries: readonly Entry[],
-    outcomes: Map<Entry, PutManyResult>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { target, source, onLost } = this.#options;
-    const byRef = new Map(entries.map((entry) => [entry.ref, entry]));
-    const found: { readonly entry: Entry; readonly blob: Uint8Array }[] = [];
-    for (const result of await source([...byRef.keys()], { signal })) {
-      const entry = byRef.get(result.ref)!;
-      if (result.blob) found.push({ entry, blob: result.blob });
-      else if (hasCode(result.error, "not-found")) onLost(entry, result.error);
-      else outcomes.set(entry, { ref: entry.ref, error: result.error });
+    // Those that nothing was tried for have not failed.
+    for (const entry of entries) {
+      if (entry.phase === "in-flight" && !outcomes.has(entry))
+        backlog.retry(entry, settings.clock.monotonicMs());
     }
-    // What was deleted meanwhile must not come back.
-    const wanted = found.filter(({ entry }) => entry.phase !== "gone");
-    if (wanted.length === 0) return;
-    const refs = wanted.map(({ entry }) => entry.ref);
-    const results = await putChecked(
-      target,
-      wanted.map(({ blob }) => blob),
-      refs,
-      signal,
-    );
-    wanted.forEach(({ entry }, i) => {
-      outcomes.set(entry, results[i]!);
-    });
   }
 
   #settle(outcomes: ReadonlyMap<Entry, PutManyResult>, epoch: number): void {
@@ -207,6 +170,10 @@ export class Worker {
     return most * (0.5 + 0.5 * random.number());
   }
 
+  isWriting(ref: Ref): boolean {
+    return [...this.#lanes].some(({ entries }) => entries.some((entry) => entry.ref === ref));
+  }
+
   /** Resolves when nothing is being written under the ref. */
   async settled(ref: Ref): Promise<void> {
     const lanes = [...this.#lanes].filter(({ entries }) => entries.some((entry) => entry.ref === ref));
@@ -221,35 +188,4 @@ export class Worker {
     this.#cancelTimer = undefined;
     await Promise.all([...this.#lanes].map(({ done }) => done));
   }
-}
-
-/** One result for each blob, in their order; a store that says it has put something else has failed. Never rejects but for the abort. */
-export async function putChecked(
-  { name, store }: NamedStore,
-  blobs: readonly Uint8Array[],
-  refs: readonly Ref[],
-  signal: AbortSignal | undefined,
-): Promise<readonly PutManyResult[]> {
-  let results: readonly PutManyResult[];
-  if (blobs.length === 1) {
-    const ref = refs[0]!;
-    try {
-      results = [await store.put(blobs[0]!, { ref, frozen: true, ...(signal && { signal }) })];
-    } catch (error) {
-      signal?.throwIfAborted();
-      results = [{ ref, error }];
-    }
-  } else {
-    results = await putMany(store, blobs, { refs, frozen: true, ...(signal && { signal }) });
-  }
-  return results.map((result, i) => {
-    const ref = refs[i]!;
-    if (!("added" in result)) {
-      const silent = new BlobError("unavailable", `store ${name} failed without a word`, { store: name });
-      return { ref, error: result.error ?? silent };
-    }
-    if (result.ref === ref) return result;
-    const message = `store ${name} was given ${ref} and says that it has put ${String(result.ref)}`;
-    return { ref, error: new BlobError("corrupt", message, { store: name }) };
-  });
 }

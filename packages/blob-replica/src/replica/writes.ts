@@ -2,9 +2,9 @@ import { BlobError, type BlobErrorCode, type StoreFailure } from "../errors.js";
 import type { Ref } from "../ref.js";
 import type { PutManyResult } from "../store.js";
 import { follow } from "./abort.js";
+import { putChecked } from "./copy.js";
 import { type Settings, saying } from "./settings.js";
 import { Stragglers } from "./stragglers.js";
-import { putChecked } from "./worker.js";
 
 export interface WritesOptions {
   readonly settings: Pick<Settings, "sync" | "writeQuorum" | "clock" | "attemptTimeoutMs">;

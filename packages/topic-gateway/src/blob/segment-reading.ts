@@ -26,9 +26,12 @@ export async function* readChunks(
   const { chunks } = manifest;
   // Whoever leaves, for whatever reason, waits for nothing that was fetched ahead.
   const leaving = new AbortController();
-  const over = signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal;
+  // Not AbortSignal.any: in Node 20 a signal that lives long never forgets what was derived from it.
+  const onAbort = () => leaving.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted) onAbort();
   const fetch = (chunk: ManifestChunk): Promise<Uint8Array> => {
-    const fetching = store.get(chunk.ref, { signal: over });
+    const fetching = store.get(chunk.ref, { signal: leaving.signal });
     fetching.catch(() => {});
     return fetching;
   };
@@ -48,6 +51,7 @@ export async function* readChunks(
       signal?.throwIfAborted();
     }
   } finally {
+    signal?.removeEventListener("abort", onAbort);
     leaving.abort();
     await ahead?.catch(() => {});
   }

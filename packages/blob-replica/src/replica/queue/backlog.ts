@@ -4,6 +4,8 @@ import type { Ref } from "../../ref.js";
 export interface Entry {
   /** Grows with every put. */
   readonly seq: number;
+  /** Of the last put of the blob while it was waited for. */
+  lastSeq: number;
   readonly ref: Ref;
   readonly bytes: number;
   /** When it was acknowledged. */
@@ -15,6 +17,8 @@ export interface Entry {
   notBeforeMs: number;
   /** How many writes the store had taken when this one failed: one that others overtake is to blame itself. */
   successesThen: number;
+  /** Nobody may begin to write it: the blob is being deleted. */
+  held: boolean;
   /** Others were: its failures say nothing about the store any more. */
   overtaken: boolean;
 }
@@ -41,11 +45,16 @@ export class Backlog {
     return this.#bytes;
   }
 
-  /** False when the blob is waited for already. */
+  /** False when the blob is waited for already: then the entry stands for this put, too. */
   add(seq: number, ref: Ref, bytes: number, wallMs: number): boolean {
-    if (this.#byRef.has(ref)) return false;
+    const known = this.#byRef.get(ref);
+    if (known) {
+      known.lastSeq = Math.max(known.lastSeq, seq);
+      return false;
+    }
     const entry: Entry = {
       seq,
+      lastSeq: seq,
       ref,
       bytes,
       wallMs,
@@ -53,6 +62,7 @@ export class Backlog {
       tries: 0,
       notBeforeMs: 0,
       successesThen: 0,
+      held: false,
       overtaken: false,
     };
     this.#byRef.set(ref, entry);
@@ -138,8 +148,11 @@ export class Backlog {
   }
 
   #nextFresh(): Entry | undefined {
-    while (this.#fresh < this.#order.length && this.#order[this.#fresh]?.phase !== "fresh") this.#fresh++;
-    return this.#order[this.#fresh];
+    for (; this.#fresh < this.#order.length; this.#fresh++) {
+      const entry = this.#order[this.#fresh];
+      if (entry?.phase === "fresh" && !entry.held) return entry;
+    }
+    return undefined;
   }
 
   /** It was in flight and has failed. */
@@ -147,7 +160,19 @@ export class Backlog {
     if (entry.phase === "gone") return;
     entry.phase = "retry";
     entry.notBeforeMs = notBeforeMs;
-    this.#retries.add(entry);
+    if (!entry.held) this.#retries.add(entry);
+  }
+
+  /** It is not given out until it is released. One that is in flight stays there. */
+  hold(entry: Entry): void {
+    entry.held = true;
+    this.#retries.delete(entry);
+  }
+
+  release(entry: Entry): void {
+    entry.held = false;
+    // It may have lost its place among the fresh ones. One in flight is settled by whoever writes it.
+    if (entry.phase === "fresh" || entry.phase === "retry") this.retry(entry, entry.notBeforeMs);
   }
 
   get retries(): ReadonlySet<Entry> {

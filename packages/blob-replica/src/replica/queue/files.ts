@@ -55,6 +55,6 @@ export async function isThere(files: QueueFiles, path: string): Promise<boolean>
   }
 }
 
-function isMissing(error: unknown): boolean {
+export function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

@@ -1,7 +1,9 @@
+import type { Random } from "../../clock.js";
 import { BlobError } from "../../errors.js";
 import { fileError } from "../../stores/file-errors.js";
 import type { WritableFile } from "../../stores/files.js";
-import { isThere, openDir, type QueueFiles, readWhole, removeIfThere } from "./files.js";
+import type { QueueFiles } from "./files.js";
+import { Ownership } from "./ownership.js";
 import {
   decodeHeader,
   decodeRecord,
@@ -40,8 +42,16 @@ export interface Recovered {
   readonly damaged: number;
 }
 
-const filePattern = /^queue-(\d{1,15})\.log$/;
-const smallestCompaction = 16 * 1024;
+export interface FileJournalOptions {
+  readonly dir: string;
+  readonly files: QueueFiles;
+  readonly random: Random;
+  /** A file is not replaced before it has so many records. Default 16,384. */
+  readonly leastCompaction?: number;
+  /** Gets what the folder holds, if it holds a queue, before `snapshot` is asked for the first time. */
+  readonly recover: (recovered: Recovered) => void;
+  readonly snapshot: () => Snapshot;
+}
 
 interface Waiting {
   readonly bytes: Buffer;
@@ -52,53 +62,45 @@ interface Waiting {
 
 /**
  * One append-only file of records. What comes while a write and its sync run shares the next ones (group commit). A file that has grown to several times what is
- * still needed is replaced by a new one, and so is one that a write or a sync failed on: what is behind such a failure is unknown.
+ * still needed is replaced by a new one, and so is one that a write or a sync failed on: what is behind such a failure is unknown. Whose the files are, and which
+ * of them counts, says `Ownership`.
  */
 export class FileJournal implements Journal {
-  readonly #dir: string;
-  readonly #files: QueueFiles;
-  readonly #snapshot: () => Snapshot;
-  #generation: number;
+  readonly #options: FileJournalOptions;
+  readonly #ownership: Ownership;
+  readonly #leastCompaction: number;
+  /** Of the file that counts, and of the last that was tried: of one whose name failed nobody knows whether it is there, so none is tried twice. */
+  #number = 0;
+  #lastTried = 0;
   #file: WritableFile | undefined;
   #records = 0;
-  #compactAt = smallestCompaction;
+  #compactAt: number;
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #closed = false;
 
-  private constructor(dir: string, files: QueueFiles, generation: number, snapshot: () => Snapshot) {
-    this.#dir = dir;
-    this.#files = files;
-    this.#generation = generation;
-    this.#snapshot = snapshot;
+  private constructor(options: FileJournalOptions, ownership: Ownership) {
+    this.#options = options;
+    this.#ownership = ownership;
+    this.#leastCompaction = options.leastCompaction ?? 16 * 1024;
+    this.#compactAt = this.#leastCompaction;
   }
 
-  /**
-   * `recover` gets what the folder holds, if it holds a queue, before `snapshot` is asked for the first time.
-   * @throws BlobError "bad-data", "refused", "full", "unavailable"
-   */
-  static async open(
-    dir: string,
-    files: QueueFiles,
-    recover: (recovered: Recovered) => void,
-    snapshot: () => Snapshot,
-  ): Promise<FileJournal> {
+  /** @throws BlobError "bad-data", "refused", "full", "unavailable"; "closed" when another process opens the queue just now */
+  static async open(options: FileJournalOptions): Promise<FileJournal> {
+    const { dir, files, random, recover } = options;
+    let journal: FileJournal | undefined;
     try {
-      const names = await openDir(files, dir);
-      const generations = names.flatMap((name) => filePattern.exec(name)?.[1] ?? []).map(Number);
-      const newest = Math.max(0, ...generations);
-      if (newest > 0) {
-        const path = pathOf(dir, newest);
-        recover(replay(await readWhole(files, path), path));
-      }
-      const journal = new FileJournal(dir, files, newest, snapshot);
+      const ownership = await Ownership.take(dir, files, random);
+      const found = await ownership.newest();
+      if (found) recover(replay(found.bytes, found.path));
+      journal = new FileJournal(options, ownership);
       await journal.#begin();
-      for (const name of names) {
-        if (filePattern.test(name) || name.endsWith(".new")) await removeIfThere(files, `${dir}/${name}`);
-      }
-      await files.syncDir(dir);
+      await ownership.removeOlder(journal.#number);
+      await ownership.check();
       return journal;
     } catch (error) {
+      await journal?.close().catch(() => {});
       throw fileError(error, dir, "opening the queue");
     }
   }
@@ -136,7 +138,7 @@ export class FileJournal implements Journal {
         for (const { apply } of batch) apply?.();
         for (const { resolve } of batch) resolve?.();
       } catch (error) {
-        const shown = fileError(error, this.#dir, "writing the queue");
+        const shown = fileError(await this.#ownership.blame(error), this.#options.dir, "writing the queue");
         for (const { reject } of batch) reject?.(shown);
       }
     }
@@ -144,6 +146,7 @@ export class FileJournal implements Journal {
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
+    if (this.#ownership.deposed) await this.#ownership.check();
     if (this.#file === undefined || this.#records + batch.length > this.#compactAt) await this.#begin();
     const file = this.#file as WritableFile; // begun
     try {
@@ -153,10 +156,7 @@ export class FileJournal implements Journal {
       this.#records += batch.length;
       if (!batch.some((each) => each.resolve)) return;
       await file.sync();
-      if (!(await isThere(this.#files, pathOf(this.#dir, this.#generation)))) {
-        this.#closed = true;
-        throw new BlobError("closed", `another process has taken over the queue in ${this.#dir}`);
-      }
+      await this.#ownership.check();
     } catch (error) {
       this.#file = undefined;
       await file.close().catch(() => {});
@@ -167,27 +167,28 @@ export class FileJournal implements Journal {
   /** A new file with what is still needed. It has its name only when it is whole. */
   async #begin(): Promise<void> {
     if (this.#closed) throw new BlobError("closed", "the queue was closed");
-    const { header, records } = this.#snapshot();
-    const old = this.#generation;
-    const path = pathOf(this.#dir, old + 1);
+    const { dir, files, snapshot } = this.#options;
+    const { header, records } = snapshot();
     const before = this.#file;
+    const number = ++this.#lastTried;
+    const path = this.#ownership.pathOf(number);
     let file: WritableFile | undefined;
     try {
-      await removeIfThere(this.#files, `${path}.new`);
-      file = await this.#files.create(`${path}.new`);
+      file = await files.create(`${path}.new`);
       await file.append(Buffer.concat([encodeHeader(header), ...records.map(encodeRecord)]));
       await file.sync();
+      await this.#ownership.check();
     } catch (error) {
       await file?.close().catch(() => {});
-      await this.#files.remove(`${path}.new`).catch(() => {});
-      if (before === undefined) throw error;
+      await files.remove(`${path}.new`).catch(() => {});
+      if (before === undefined || this.#ownership.deposed) throw error;
       // The file in use is whole: it goes on growing, until the disk has room for a new one.
-      this.#compactAt += smallestCompaction;
+      this.#compactAt += this.#leastCompaction;
       return;
     }
     try {
-      await this.#files.rename(`${path}.new`, path);
-      await this.#files.syncDir(this.#dir);
+      await files.rename(`${path}.new`, path);
+      await files.syncDir(dir);
     } catch (error) {
       // Which of the two a restart would find is unknown: nothing may be added to the old one.
       this.#file = undefined;
@@ -195,18 +196,15 @@ export class FileJournal implements Journal {
       await file.close().catch(() => {});
       throw error;
     }
+    const old = this.#number;
     this.#file = file;
-    this.#generation = old + 1;
+    this.#number = number;
     this.#records = records.length;
-    this.#compactAt = Math.max(smallestCompaction, 3 * records.length);
-    // From here on the new file counts; what is left of the old one is removed at the next start.
+    this.#compactAt = Math.max(this.#leastCompaction, 3 * records.length);
+    // What is left of the old file, when this fails, is removed at the next start.
     await before?.close().catch(() => {});
-    if (old > 0) await this.#files.remove(pathOf(this.#dir, old)).catch(() => {});
+    if (old > 0) await files.remove(this.#ownership.pathOf(old)).catch(() => {});
   }
-}
-
-function pathOf(dir: string, generation: number): string {
-  return `${dir}/queue-${generation}.log`;
 }
 
 function replay(file: Uint8Array, path: string): Recovered {

@@ -1,4 +1,4 @@
-import type { Clock } from "../../clock.js";
+import type { Clock, Random } from "../../clock.js";
 import { BlobError } from "../../errors.js";
 import type { Ref } from "../../ref.js";
 import type { Entry } from "./backlog.js";
@@ -14,6 +14,9 @@ export interface QueueOptions {
   readonly maxQueued: number;
   readonly whenFull: "block" | "reject" | "drop-to-resync";
   readonly clock: Clock;
+  readonly random: Random;
+  /** As that of the journal. */
+  readonly leastCompaction?: number;
   /** Something that `state()` shows has changed. */
   readonly onChange: () => void;
   readonly onDropped: (name: string, ref: Ref, error?: unknown) => void;
@@ -46,12 +49,12 @@ export class ReplicaQueue {
     this.#configured = options.names.length;
   }
 
-  /** @throws BlobError "invalid-argument", "bad-data", "refused", "full", "unavailable" */
+  /** @throws BlobError "invalid-argument", "bad-data", "refused", "full", "unavailable", "closed" */
   static async open(options: QueueOptions): Promise<ReplicaQueue> {
     const stores = options.names.map((name) => new StoreQueue(name, options.maxQueued));
     const queue = new ReplicaQueue(options, stores);
     if (options.where !== "memory") {
-      const { dir, files } = options.where;
+      const { random, leastCompaction } = options;
       const recover = (recovered: Recovered) => {
         for (const { name } of recovered.header.table) {
           if (stores.some((store) => store.name === name)) continue;
@@ -65,7 +68,13 @@ export class ReplicaQueue {
         stores.splice(0, stores.length, ...kept);
         if (stores.length > maxStores) throw tooMany(stores.length);
       };
-      queue.#journal = await FileJournal.open(dir, files, recover, () => snapshotOf(stores, queue.#nextSeq));
+      queue.#journal = await FileJournal.open({
+        ...options.where,
+        random,
+        ...(leastCompaction !== undefined && { leastCompaction }),
+        recover,
+        snapshot: () => snapshotOf(stores, queue.#nextSeq),
+      });
     }
     return queue;
   }
@@ -176,13 +185,44 @@ export class ReplicaQueue {
     const { backlog, room, name } = this.stores[store]!;
     if (!backlog.remove(entry)) return;
     this.stores[store]!.dropped++;
-    this.#journal.note({ kind: "lost", store, seq: entry.seq });
+    this.#journal.note({ kind: "lost", store, seq: entry.seq, count: entry.lastSeq - entry.seq });
     room.changed();
     this.#options.onDropped(name, entry.ref, error);
     this.#options.onChange();
   }
 
-  /** The blob is being deleted: nobody waits for it any more. Resolves when that is durable. */
+  /** The blob is being deleted: until `release` nobody begins to write it. The stores, by number, that wait for it. */
+  hold(ref: Ref): readonly number[] {
+    return this.stores.flatMap(({ backlog }, number) => {
+      const entry = backlog.find(ref);
+      if (entry === undefined) return [];
+      backlog.hold(entry);
+      return [number];
+    });
+  }
+
+  release(ref: Ref): void {
+    for (const { backlog } of this.stores) {
+      const entry = backlog.find(ref);
+      if (entry) backlog.release(entry);
+    }
+  }
+
+  /** Stores that had the blob may lack it now. Takes a place though there is none: nothing may be lost for that. */
+  async requeue(ref: Ref, bytes: number, numbers: readonly number[]): Promise<void> {
+    const stores = numbers.reduce((bits, number) => bits | (1 << number), 0);
+    const wallMs = this.#options.clock.wallMs();
+    const record = { kind: "queued" as const, seq: this.#nextSeq++, ref, bytes, wallMs, stores, dropped: 0 };
+    try {
+      await this.#journal.append(record, () => this.#apply(record));
+    } catch {
+      // In memory at least: the journal's next file has it.
+      this.#apply(record);
+    }
+    this.#options.onChange();
+  }
+
+  /** The blob was deleted: nobody waits for it any more. Resolves when that is durable. */
   async forget(ref: Ref): Promise<void> {
     if (!this.stores.some(({ backlog }) => backlog.find(ref))) return;
     const record = { kind: "forgotten" as const, ref };

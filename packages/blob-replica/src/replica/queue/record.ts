@@ -12,7 +12,8 @@ const magic = "blobque1";
 /**
  * - `queued`: an acknowledged put. Bit n of `stores` is set for a store that waits for it, and of `dropped` for one whose queue was full.
  * - `done`: the store has `count` entries from `seq` on.
- * - `lost`: the entry's blob is in no synchronous store any more.
+ * - `lost`: the entry's blob is in no synchronous store any more. `count` is by how much the number of the last put that it stood for is greater: of later ones
+ *   nothing is known.
  * - `forgotten`: the blob was deleted.
  * - `synced`: of what the store dropped the first `count` were made good.
  */
@@ -27,7 +28,7 @@ export type QueueRecord =
       readonly dropped: number;
     }
   | { readonly kind: "done"; readonly store: number; readonly seq: number; readonly count: number }
-  | { readonly kind: "lost"; readonly store: number; readonly seq: number }
+  | { readonly kind: "lost"; readonly store: number; readonly seq: number; readonly count: number }
   | { readonly kind: "forgotten"; readonly ref: Ref }
   | { readonly kind: "synced"; readonly store: number; readonly count: number };
 
@@ -74,7 +75,7 @@ export function decodeRecord(bytes: Uint8Array): QueueRecord | undefined {
     case "done":
       return { kind, store, seq, count };
     case "lost":
-      return { kind, store, seq };
+      return { kind, store, seq, count };
     case "forgotten":
       return { kind, ref: refFromBytes(from.subarray(32)) };
     case "synced":

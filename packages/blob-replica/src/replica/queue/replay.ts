@@ -45,10 +45,11 @@ export function recoverInto(stores: readonly StoreQueue[], recovered: Recovered)
   for (const record of records) {
     if (record.kind === "queued") {
       nextSeq = Math.max(nextSeq, record.seq + 1);
-      applyRecord(stores, { ...record, stores: mask(record.stores), dropped: mask(record.dropped) });
+      const waiting = mask(record.stores);
+      applyRecord(stores, { ...record, stores: waiting, dropped: mask(record.dropped) });
       stores.forEach(({ backlog }, i) => {
-        const entry = backlog.find(record.ref);
-        if (entry?.seq === record.seq) bySeq[i]!.set(record.seq, entry);
+        const entry = waiting & (1 << i) ? backlog.find(record.ref) : undefined;
+        if (entry) bySeq[i]!.set(record.seq, entry);
       });
       continue;
     }
@@ -63,12 +64,19 @@ export function recoverInto(stores: readonly StoreQueue[], recovered: Recovered)
       continue;
     }
     const { backlog } = stores[number]!;
-    const count = record.kind === "done" ? record.count : 1;
+    if (record.kind === "lost") {
+      const entry = bySeq[number]!.get(record.seq);
+      // A put that came while this was being written counts.
+      if (entry && entry.lastSeq <= record.seq + record.count && backlog.remove(entry))
+        stores[number]!.dropped++;
+      continue;
+    }
+    const { count } = record;
     for (let seq = record.seq; seq < record.seq + count; seq++) {
       const entry = bySeq[number]!.get(seq);
       if (entry === undefined) continue;
       bySeq[number]!.delete(seq);
-      if (backlog.remove(entry) && record.kind === "lost") stores[number]!.dropped++;
+      backlog.remove(entry);
     }
   }
   // Nobody knows which writes those were.
