@@ -47,7 +47,10 @@ describe("files that sync nothing", () => {
     const files = unsyncedFiles({
       ...localNodeFiles,
       openForReading: async (path) => ({ ...(await localNodeFiles.openForReading(path)), sync }),
-      openNow: (path) => ({ ...localNodeFiles.openNow(path), sync }),
+      openNow(path) {
+        const file = localNodeFiles.openNow(path);
+        return file && { ...file, sync };
+      },
       create: async (path) => ({ ...(await localNodeFiles.create(path)), sync }),
       createSynced: sync,
       syncDir: sync,

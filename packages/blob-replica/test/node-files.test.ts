@@ -24,8 +24,9 @@ describe("nodeFiles", () => {
       expect(() => nodeFiles.openNow(dir)).toThrow(expect.objectContaining({ code: "EISDIR" }));
       await writeFile(path, Buffer.of(1, 2, 3));
       const opened = nodeFiles.openNow(path);
-      expect([opened.bytes, await opened.read(into, 1), into[0]]).toEqual([3, 2, 2]);
-      await opened.close();
+      expect([opened?.bytes, await opened?.read(into, 1), into[0]]).toEqual([3, 2, 2]);
+      await opened?.close();
+      expect(nodeFiles.openNow(join(dir, "none"))).toBeUndefined();
     } finally {
       await rm(dir, { recursive: true });
     }

@@ -35,7 +35,7 @@ export type StatusErrorCode =
  * - `fragment-fetch`: the store did not give the fragment; the message holds its answer.
  * - `unsupported-codec`: the decompressor of a fragment is not installed.
  * - `url-refused`: a fragment's URL has a scheme that is not allowed, or leaves the root that is.
- * - `aborted`: an append was rolled back by its own side.
+ * - `aborted`: an append was ended by its own side: rolled back, unless its message says that the outcome is not known.
  * - `dependency-failed`: an append waited for an operation that failed.
  * - `buffer-full`: an append service holds as much as it may.
  * - `spill-failed`: appends could not be kept on the local disk.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { pipeline } from "node:stream/promises";
 import { describe, it } from "vitest";
-import { Appender, isJournalError, JournalError, type Status } from "../src/index.js";
+import { Appender, append, isJournalError, JournalError, type Status } from "../src/index.js";
 import { FakeBroker, ROUTE, unavailable } from "./append-support.js";
 
 const JOURNAL = "a/journal";
@@ -173,6 +173,57 @@ describe("Appender", () => {
     await assert.rejects(appender.commit(), (error) => isJournalError(error, "aborted"));
   });
 
+  it("does not call an append rolled back that is aborted after the commit was sent", async () => {
+    const broker = new FakeBroker();
+    broker.plan = () => ({ at: "after-commit", error: new JournalError("aborted", "given up") });
+    const unknown = (error: unknown): boolean =>
+      isJournalError(error, "aborted") &&
+      error.journal === JOURNAL &&
+      /whether .* was committed is not known/.test(error.message);
+    const abort = (appender: Appender): unknown => appender.abort();
+    const dispose = (appender: Appender): unknown => appender[Symbol.asyncDispose]();
+    for (const end of [abort, dispose]) {
+      const open = broker.hold();
+      const appender = new Appender(broker, { journal: JOURNAL });
+      await appender.write(bytes("x"));
+      const commit = appender.commit();
+      await end(appender);
+      open();
+      await assert.rejects(commit, unknown);
+      assert.equal(appender.outcomeUnknown, true);
+      await assert.rejects(appender.commit(), unknown);
+    }
+    const open = broker.hold();
+    const appender = new Appender(broker, { journal: JOURNAL });
+    const before = broker.commits;
+    const stream = appender.asWritable().on("error", () => {});
+    stream.end("x");
+    await broker.reached(before + 1);
+    stream.destroy();
+    open();
+    await assert.rejects(appender.commit(), unknown);
+    assert.equal(appender.outcomeUnknown, true);
+    assert.equal(broker.text(JOURNAL), "xxx", "they were committed indeed");
+  });
+
+  it("takes the broker's answer although it comes behind an abort", async () => {
+    const broker = new FakeBroker();
+    for (const status of ["OK", "NOT_ALLOWED"] as const) {
+      broker.plan = () => (status === "OK" ? undefined : { at: "commit", status });
+      const open = broker.hold();
+      const appender = new Appender(broker, { journal: JOURNAL });
+      const commit = appender.commit();
+      await appender.abort();
+      open();
+      if (status === "OK") assert.equal((await commit).status, "OK");
+      else await assert.rejects(commit, (error) => isJournalError(error, "not-allowed"));
+      assert.equal(appender.outcomeUnknown, false);
+      await assert.rejects(appender.write(bytes("x")), (error) =>
+        isJournalError(error, status === "OK" ? "invalid-argument" : "not-allowed"),
+      );
+    }
+  });
+
   it("aborts when it is disposed of uncommitted, and does nothing when it is committed", async () => {
     const broker = new FakeBroker();
     const left = new Appender(broker, { journal: JOURNAL });
@@ -197,6 +248,52 @@ describe("Appender", () => {
     await appender.commit();
     assert.equal(broker.text(JOURNAL), "y");
     await assert.rejects(appender.write(bytes("z")), (error) => isJournalError(error, "invalid-argument"));
+  });
+
+  it("is as new after a reset although a call of the try before is still under way", async () => {
+    const faults = [
+      { at: "write", error: unavailable() },
+      { at: "commit", error: unavailable() },
+    ] as const;
+    for (const fault of faults) {
+      const call = fault.at;
+      const broker = new FakeBroker();
+      let end = (): void => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      broker.plan = ({ index }) => (index === 0 ? fault : undefined);
+      broker.flow = ({ index }) => (index === 0 && call === "write" ? ended : Promise.resolve());
+      if (call === "commit") broker.gate = ended;
+      const appender = new Appender(broker, { journal: JOURNAL });
+      const old = call === "write" ? appender.write(bytes("old")) : appender.commit();
+      await new Promise(setImmediate);
+      appender.reset();
+      assert.equal(broker.rpcs[0]?.end, "aborted");
+      assert.equal(appender.outcomeUnknown, false);
+      const next = appender.write(bytes("new"));
+      end();
+      await assert.rejects(
+        old,
+        (error) =>
+          isJournalError(error, "aborted") && /is not known/.test(error.message) === (call === "commit"),
+      );
+      await next;
+      assert.equal((await appender.commit()).status, "OK");
+      assert.equal(broker.text(JOURNAL), "new");
+    }
+  });
+
+  it("refuses what is no request, in a sentence", async () => {
+    const broker = new FakeBroker();
+    for (const request of [undefined, null, 5, "a/journal", []]) {
+      const refused = (error: unknown): boolean =>
+        isJournalError(error, "invalid-argument") &&
+        /^AppendRequest is .*: it must be an object/.test(error.message);
+      assert.throws(() => new Appender(broker, request as never), refused);
+      await assert.rejects(append(broker, request as never, { content: bytes("x") }), refused);
+    }
+    assert.equal(broker.rpcs.length, 0);
   });
 
   it("refuses a second call while one is under way, and what is no bytes", async () => {

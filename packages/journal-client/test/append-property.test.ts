@@ -72,7 +72,7 @@ const CLEAN: readonly (Fault | undefined)[] = [
 const DIRTY: readonly (Fault | undefined)[] = [...CLEAN, { at: "after-commit", error: unavailable() }];
 
 /** Files in memory whose every third operation fails for a while. */
-function flakyFiles(): SpillFiles {
+function flakyFiles(faults: string[]): SpillFiles {
   let operations = 0;
   const step = async (): Promise<void> => {
     await new Promise(setImmediate);
@@ -84,17 +84,25 @@ function flakyFiles(): SpillFiles {
     create: async () => {
       await step();
       const bytes = Buffer.alloc(256 * 1024);
+      let closed = false;
+      const use = (): void => void (closed && faults.push("used when it was closed"));
       return {
         write: async (parts, position) => {
           const content = Buffer.concat(parts);
           content.copy(bytes, position);
+          use();
           await step();
+          use();
         },
         read: async (into, position) => {
           await step();
+          use();
           into.set(bytes.subarray(position, position + into.length));
         },
-        close: async () => {},
+        close: async () => {
+          use();
+          closed = true;
+        },
       };
     },
   };
@@ -114,6 +122,10 @@ interface Scene {
   readonly models: Model[];
   /** Of each journal, what was committed by which RPC, and when RPCs began and committed, in steps of one counter. */
   readonly committed: Map<string, { readonly text: string; readonly began: number; readonly at: number }[]>;
+  /** Bytes in memory, at most, and what they may be. */
+  readonly memory: { most: number; readonly limit: number };
+  /** What was done to files that must not be. */
+  readonly faults: readonly string[];
 }
 
 interface Limits {
@@ -135,7 +147,10 @@ function setUp(
     broker.gate = rpc.index % 3 === 0 ? new Promise((resolve) => setImmediate(resolve)) : Promise.resolve();
     return faults[rpc.index];
   };
+  const memory = { most: 0, limit: 2 * memoryBytes + (spilling ? 4096 : 0) };
+  const wrong: string[] = [];
   broker.flow = async ({ index }) => {
+    memory.most = Math.max(memory.most, service.usage.memoryBytes);
     for (let turn = 0; turn < index % 4; turn++) await new Promise(setImmediate);
   };
   broker.sink = (rpc) => {
@@ -149,9 +164,9 @@ function setUp(
     random: counting(),
     cutoffBytes,
     maxMemoryBytes: memoryBytes,
-    ...(spilling ? { spill: { dir: "somewhere", maxBytes: 256 * 1024 }, fileSystem: flakyFiles() } : {}),
+    ...(spilling ? { spill: { dir: "somewhere", maxBytes: 256 * 1024 }, fileSystem: flakyFiles(wrong) } : {}),
   });
-  return { broker, service, models: [], committed };
+  return { broker, service, models: [], committed, memory, faults: wrong };
 }
 
 async function run(scene: Scene, commands: readonly Command[]): Promise<void> {
@@ -181,6 +196,7 @@ async function run(scene: Scene, commands: readonly Command[]): Promise<void> {
         try {
           model.op.writer.write(text);
           model.content += text;
+          scene.memory.most = Math.max(scene.memory.most, service.usage.memoryBytes);
         } catch (error) {
           assert.ok(isJournalError(error, "buffer-full"));
           assert.throws(
@@ -210,7 +226,9 @@ async function run(scene: Scene, commands: readonly Command[]): Promise<void> {
   await service.close();
 }
 
-function check({ models, committed, service }: Scene): void {
+function check({ models, committed, service, memory, faults }: Scene): void {
+  assert.ok(memory.most <= memory.limit, `${memory.most} bytes were in memory`);
+  assert.deepEqual(faults, []);
   const at = new Map<Model, { readonly began: number; readonly at: number }>();
   for (let number = 0; number < JOURNALS; number++) {
     const journal = `journal/${number}`;

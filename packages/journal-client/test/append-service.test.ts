@@ -280,7 +280,15 @@ describe("AppendService", () => {
       () => service.startAppend({ journal: A }, new Set([undefined as never])),
       (error) => isJournalError(error, "invalid-argument"),
     );
+    for (const dependencies of [null, 5, {}])
+      assert.throws(
+        () => service.startAppend({ journal: A }, dependencies as never),
+        (error) => isJournalError(error, "invalid-argument"),
+      );
     for (const options of [
+      { spill: null as never },
+      { spill: {} as never },
+      { spill: { dir: "" } },
       { maxMemoryBytes: 0 },
       { cutoffBytes: -1 },
       { spill: { dir: "d", maxBytes: 1.5 } },
@@ -491,14 +499,73 @@ describe("AppendService", () => {
     await new Promise(setImmediate);
     const reason = new Error("enough");
     stop.abort(reason);
-    writing.release();
-    for (const op of [flying, dependent, stuck, writing, put(service, A, "final write")]) {
+    for (const op of [flying, dependent, stuck, writing, service.startAppend({ journal: A })]) {
       await op.done;
       assert.equal(await op.err(), reason);
     }
     assert.equal(broker.rpcs.length, 1);
     assert.equal(broker.rpcs[0]?.end, "failed");
     assert.equal(service.usage.memoryBytes, 0);
+  });
+
+  it("ends the appends that are still being written when its signal aborts, and tells their writers", async () => {
+    const stop = new AbortController();
+    const { broker, service } = setUp({ signal: stop.signal });
+    const reason = new Error("enough");
+    const [first, second, third] = [0, 1, 2].map(() => service.startAppend({ journal: A })) as [
+      AsyncAppend,
+      AsyncAppend,
+      AsyncAppend,
+    ];
+    for (const op of [first, second, third]) op.writer.write("never ");
+    second.release();
+    const own = new Error("own");
+    third.require(own);
+    const barrier = service.pendingExcept("");
+    const other = setUp();
+    const dependent = put(other.service, "journal/B", "x", barrier);
+    stop.abort(reason);
+    const late = service.startAppend({ journal: A });
+    const elsewhere = service.startAppend({ journal: "journal/C" });
+    await service.close();
+    for (const op of [first, second, late, elsewhere]) {
+      await op.done;
+      assert.equal(await op.err(), reason);
+    }
+    assert.equal(await third.err(), own);
+    for (const op of [first, late, elsewhere]) {
+      op.require(own);
+      for (const call of [() => op.writer.write("x"), () => op.release(), () => op.release()])
+        assert.throws(call, (error) => error === reason);
+    }
+    assert.throws(
+      () => third.release(),
+      (error) => error === own,
+    );
+    assert.equal(broker.rpcs.length, 0);
+    assert.deepEqual(service.usage, { memoryBytes: 0, spilledBytes: 0 });
+    // It waited for what was never committed.
+    assert.ok(isJournalError(await dependent.err(), "dependency-failed"));
+    assert.equal(other.broker.rpcs.length, 0);
+  });
+
+  it("is disposed of at once after an abort, although a writer has thrown before its release", async () => {
+    const stop = new AbortController();
+    const { broker } = setUp();
+    const whoops = new Error("whoops");
+    await assert.rejects(
+      async () => {
+        await using service = new AppendService(broker, { signal: stop.signal });
+        try {
+          service.startAppend({ journal: A }).writer.write("x");
+          throw whoops;
+        } finally {
+          stop.abort();
+        }
+      },
+      (error) => error === whoops,
+    );
+    assert.equal(broker.rpcs.length, 0);
   });
 
   it("aborts between two tries, and leaves no timer and no listener behind", async () => {

@@ -11,9 +11,8 @@ import {
   AsyncOperation,
   isJournalError,
   OpFutures,
-  type SpillFile,
-  type SpillFiles,
 } from "../src/index.js";
+import { checkFiles, FakeFiles } from "./append-files.js";
 import {
   counting,
   FakeBroker,
@@ -27,57 +26,6 @@ import {
 const A = "journal/A";
 const KIB = 1024;
 const MIB = 1024 * KIB;
-
-/** Files in memory, that fail as planned. */
-class FakeFiles implements SpillFiles {
-  readonly live = new Set<SpillFile>();
-  readonly names: string[] = [];
-  created = 0;
-  writes: number[] = [];
-  sweeps = 0;
-  /** Asked before each operation. */
-  plan: (operation: "create" | "write" | "read") => Error | undefined = () => undefined;
-
-  async sweep(): Promise<void> {
-    this.sweeps++;
-  }
-
-  async create(_dir: string, name: string): Promise<SpillFile> {
-    const failure = this.plan("create");
-    if (failure !== undefined) throw failure;
-    this.created++;
-    this.names.push(name);
-    let bytes = Buffer.alloc(0);
-    const file: SpillFile = {
-      write: async (parts, position) => {
-        await new Promise(setImmediate);
-        const content = Buffer.concat(parts);
-        const error = this.plan("write");
-        // A failed write may have left a part of it.
-        const kept = error === undefined ? content : content.subarray(0, content.length / 2);
-        const grown = Buffer.alloc(Math.max(bytes.length, position + kept.length));
-        bytes.copy(grown);
-        kept.copy(grown, position);
-        bytes = grown;
-        if (error !== undefined) throw error;
-        this.writes.push(content.length);
-      },
-      read: async (into, position) => {
-        await new Promise(setImmediate);
-        const error = this.plan("read");
-        if (error !== undefined) throw error;
-        assert.ok(this.live.has(file), "it is not read when it is closed");
-        assert.ok(position + into.length <= bytes.length, "it is not read behind its end");
-        into.set(bytes.subarray(position, position + into.length));
-      },
-      close: async () => {
-        assert.ok(this.live.delete(file), "it is closed once");
-      },
-    };
-    this.live.add(file);
-    return file;
-  }
-}
 
 /** A service with little memory and brokers that commit nothing until told. */
 function setUp(options: ConstructorParameters<typeof AppendService>[1] = {}) {
@@ -100,6 +48,8 @@ function setUp(options: ConstructorParameters<typeof AppendService>[1] = {}) {
 function block(index: number, size: number): Buffer {
   return Buffer.alloc(size, `${index} `);
 }
+
+afterEach(checkFiles);
 
 describe("AppendService with little memory", () => {
   it("waits in ready() for room, and lets one after the other in", async () => {
@@ -158,7 +108,7 @@ describe("AppendService with little memory", () => {
     const other = service.ready();
     stop.abort(reason);
     await other;
-    assert.equal(await put(service, A, "y").err(), reason);
+    assert.equal(await service.startAppend({ journal: A }).err(), reason);
   });
 
   it("fails a write past the bound with buffer-full, rolls that append back, and nothing else", async () => {

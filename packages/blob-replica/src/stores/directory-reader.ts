@@ -40,6 +40,16 @@ export class DirectoryReader {
 
   /** A blob's file. @throws BlobError "not-found", and the system's error for anything else */
   async open(ref: Ref, { mayBlock = true }: { readonly mayBlock?: boolean } = {}): Promise<ReadableFile> {
+    const file = await this.openIfThere(ref, { mayBlock });
+    if (file === undefined) throw notFound(ref);
+    return file;
+  }
+
+  /** The same, or undefined when there is none. */
+  async openIfThere(
+    ref: Ref,
+    { mayBlock = true }: { readonly mayBlock?: boolean } = {},
+  ): Promise<ReadableFile | undefined> {
     const path = this.#layout.fileOf(ref);
     try {
       if (!mayBlock || !this.#blockingReads) return await this.#ports.files.openForReading(path);
@@ -47,7 +57,8 @@ export class DirectoryReader {
       this.#patience--;
       return await this.#ports.files.openForReading(path);
     } catch (error) {
-      throw systemCode(error) === "ENOENT" ? notFound(ref) : error;
+      if (systemCode(error) === "ENOENT") return undefined;
+      throw error;
     }
   }
 
@@ -98,7 +109,7 @@ export class DirectoryReader {
     }
   }
 
-  #openNow(path: string): ReadableFile {
+  #openNow(path: string): ReadableFile | undefined {
     const { files, clock } = this.#ports;
     const begun = clock.monotonicMs();
     try {

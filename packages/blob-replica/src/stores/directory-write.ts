@@ -111,8 +111,8 @@ export class DirectoryWriter {
   async #isThere(ref: Ref, blob: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
     let file: ReadableFile | undefined;
     try {
-      file = await this.#reader.open(ref);
-      if (!(await hasContent(file, blob, signal))) return false;
+      file = await this.#reader.openIfThere(ref);
+      if (file === undefined || !(await hasContent(file, blob, signal))) return false;
       await file.sync();
       return true;
     } catch {

@@ -1,8 +1,8 @@
 /** What the directory store asks of a file system. Errors are those of the system, with their `code`. */
 export interface StoreFiles {
   openForReading(path: string): Promise<ReadableFile>;
-  /** The same, blocking: several times cheaper where the folders are in memory. */
-  openNow(path: string): ReadableFile;
+  /** The same, blocking: several times cheaper where the folders are in memory. Undefined when there is none, since an error costs more than the call. */
+  openNow(path: string): ReadableFile | undefined;
   /** A new file. Fails when there is one. */
   create(path: string): Promise<WritableFile>;
   /** The same, and each append survives a power cut when it resolves: for a file that is written in one go, without another turn for the sync. */

@@ -73,7 +73,8 @@ function filesWith(quick: {
       }
     },
 
-    openNow(path): ReadableFile {
+    openNow(path): ReadableFile | undefined {
+      if (fs.statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
       const fd = fs.openSync(path, "r");
       try {
         return readable(fd, sizeOf(path, fs.fstatSync(fd)));

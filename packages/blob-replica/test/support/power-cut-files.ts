@@ -37,8 +37,13 @@ export class PowerCutFiles implements StoreFiles {
     return this.#opened("open", path);
   }
 
-  openNow(path: string): ReadableFile {
-    return this.#opened("openNow", path);
+  openNow(path: string): ReadableFile | undefined {
+    try {
+      return this.#opened("openNow", path);
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code === "ENOENT") return undefined;
+      throw error;
+    }
   }
 
   #opened(what: string, path: string): ReadableFile {

@@ -46,7 +46,10 @@ export function watchedFiles(files: StoreFiles): StoreFiles {
     ...files,
     openForReading: async (path) =>
       readable(path, await watched("open", path, () => files.openForReading(path))),
-    openNow: (path) => readable(path, files.openNow(path)),
+    openNow(path) {
+      const file = files.openNow(path);
+      return file && readable(path, file);
+    },
     create: async (path) => writable(path, await watched("create", path, () => files.create(path))),
     createSynced: async (path) =>
       writable(path, await watched("createSynced", path, () => files.createSynced(path))),
@@ -67,7 +70,10 @@ export function unsyncedFiles(files: StoreFiles): StoreFiles {
   return {
     ...files,
     openForReading: async (path) => ({ ...(await files.openForReading(path)), sync }),
-    openNow: (path) => ({ ...files.openNow(path), sync }),
+    openNow(path) {
+      const file = files.openNow(path);
+      return file && { ...file, sync };
+    },
     create,
     createSynced: create,
     syncDir: sync,

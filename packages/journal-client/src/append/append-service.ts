@@ -4,7 +4,6 @@ import type {
   FragmentTransport,
   RoutedJournalClient,
 } from "../client/routed-journal-client.js";
-import type { Clock, Random } from "../clock.js";
 import { JournalError } from "../errors.js";
 import type { Route } from "../protocol/header.js";
 import { stripMeta } from "../protocol/journal-name.js";
@@ -24,46 +23,20 @@ import type {
   ReadResponse,
 } from "../protocol/responses.js";
 import { systemClock, systemRandom } from "../system.js";
+import { type AppendServiceOptions, boundsOf } from "./append-service-options.js";
 import { DEFAULT_CHUNK_BYTES } from "./appender.js";
 import type { AsyncAppend, AsyncJournalClient } from "./async-journal-client.js";
 import { ChunkMemory } from "./chunk-memory.js";
-import { type AppendServiceEvent, tell } from "./events.js";
+import { tell } from "./events.js";
 import { JournalChain } from "./journal-chain.js";
 import { nodeSpillFiles } from "./node-spill.js";
 import { finishedOperation, type OpFuture, OpFutures } from "./op-future.js";
 import { RoomQueue } from "./room-queue.js";
 import { type ChainService, sendBatch } from "./send-batch.js";
+import { SendBuffers } from "./send-buffers.js";
 import { Spill } from "./spill.js";
-import type { SpillFiles } from "./spill-files.js";
 
-const MIB = 1024 * 1024;
-
-export interface SpillOptions {
-  /** A directory for files that hold appends. Made when it is missing; services and processes may share one. */
-  readonly dir: string;
-  /** On disk, at most. Default 8 GiB. */
-  readonly maxBytes?: number;
-}
-
-export interface AppendServiceOptions {
-  /** Ends the service: every append that is not committed fails with its reason, now and from then on. */
-  readonly signal?: AbortSignal;
-  /** Without it, appends are kept in memory only. Begins when half of `maxMemoryBytes` is in use. */
-  readonly spill?: SpillOptions;
-  /**
-   * Bytes of appends in memory, over all journals, above which `ready` waits; an append that would take more than twice as much fails with
-   * "buffer-full". Default 64 MiB.
-   */
-  readonly maxMemoryBytes?: number;
-  /** Once a batch is larger, the next append begins another. Default 64 MiB. */
-  readonly cutoffBytes?: number;
-  readonly clock?: Clock;
-  readonly random?: Random;
-  /** For `spill`. Default: the real file system. */
-  readonly fileSystem?: SpillFiles;
-  /** Told of failed tries, of appends and of spilling. What it throws is dropped. */
-  readonly onEvent?: (event: AppendServiceEvent) => void;
-}
+export type { AppendServiceOptions, SpillOptions } from "./append-service-options.js";
 
 /**
  * Appends in the background, in order per journal, each tried again until it is committed: through restarts and outages of the brokers.
@@ -92,16 +65,14 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
   readonly #failures = new Map<string, unknown>();
   readonly #service: ChainService;
   #closed = false;
+  #aborted = false;
   #onIdle: (() => void)[] = [];
 
   /** @throws JournalError "invalid-argument" */
   constructor(client: RoutedJournalClient, options: AppendServiceOptions = {}) {
-    const { signal, spill, maxMemoryBytes = 64 * MIB, cutoffBytes = 64 * MIB } = options;
-    const { clock = systemClock, random = systemRandom, fileSystem = nodeSpillFiles, onEvent } = options;
-    requirePositive("maxMemoryBytes", maxMemoryBytes);
-    requirePositive("cutoffBytes", cutoffBytes);
-    const maxSpillBytes = spill?.maxBytes ?? 8192 * MIB;
-    requirePositive("spill.maxBytes", maxSpillBytes);
+    const { signal, spill, clock = systemClock, random = systemRandom } = options;
+    const { fileSystem = nodeSpillFiles, onEvent } = options;
+    const { maxMemoryBytes, maxSpillBytes, cutoffBytes } = boundsOf(options);
     this.#client = client;
     this.#signal = signal;
     // With little memory, small chunks: a journal must not take all of it.
@@ -109,7 +80,11 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
     const memory = new ChunkMemory(chunkBytes, 2 * maxMemoryBytes);
     this.#memory = memory;
     this.#room = new RoomQueue(() => memory.used < maxMemoryBytes || signal?.aborted === true);
-    memory.onGive = () => this.#room.look();
+    const buffers = new SendBuffers(memory);
+    memory.onGive = () => {
+      buffers.look();
+      this.#room.look();
+    };
     if (spill !== undefined) {
       const files = new Spill({
         dir: spill.dir,
@@ -127,6 +102,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
     const send = {
       client,
       memory,
+      buffers,
       clock,
       random,
       signal,
@@ -151,12 +127,14 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
   startAppend(request: AppendRequest, dependencies?: ReadonlySet<OpFuture>): AsyncAppend {
     if (this.#closed) throw new JournalError("closed", "this append service is closed");
     const known = this.#chains.get(request?.journal);
-    if (known !== undefined) return known.start(request, dependencies);
+    if (known !== undefined && !this.#aborted) return known.start(request, dependencies);
     // Who has no name to look under fails here, everybody else in the chain.
     if (typeof request?.journal !== "string") checkAppendRequest(request);
     const journal = stripMeta(request.journal);
     const chain = this.#chains.get(journal) ?? new JournalChain(journal, this.#service);
+    if (this.#signal?.aborted) this.#aborted = true;
     const append = chain.start(request, dependencies);
+    if (this.#aborted) chain.giveUp(this.#signal?.reason);
     if (this.#chains.size === 0) this.#signal?.addEventListener("abort", this.#onAbort);
     this.#chains.set(journal, chain);
     return append;
@@ -177,6 +155,11 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
 
   /**
    * Resolves when there is room for appends, at once when there is; those who wait are let in one after the other.
+   *
+   * No room is kept: start the append and write it when this has resolved, before anything else is waited for. Callers who first do
+   * something that takes its time (a read, another request) may be so many that together they pass the bound, and then get
+   * "buffer-full" all the same; get the content first, and wait for room then. Up to 32 callers are let in before the first of them has
+   * written: start appends larger than a hundredth of `maxMemoryBytes` from one place, one after the other.
    * @throws the signal's reason
    */
   ready(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -190,7 +173,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
 
   /**
    * Takes no more appends, and resolves when all that were started are committed or have failed. Those that are not released keep it
-   * waiting. To end at once, abort the service's own signal.
+   * waiting. To end at once, abort the service's own signal: that ends those, too.
    * @throws the signal's reason: then only the waiting has ended
    */
   async close({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -262,7 +245,8 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
   }
 
   readonly #onAbort = (): void => {
-    for (const chain of this.#chains.values()) chain.wake();
+    this.#aborted = true;
+    for (const chain of this.#chains.values()) chain.giveUp(this.#signal?.reason);
     this.#room.look();
   };
 
@@ -272,9 +256,4 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     for (const resolve of this.#onIdle) resolve();
   }
-}
-
-function requirePositive(name: string, value: number): void {
-  if (Number.isInteger(value) && value > 0) return;
-  throw new JournalError("invalid-argument", `${name} is ${value}; it has to be a positive integer`);
 }

@@ -7,7 +7,8 @@ import type { OpFuture, OpFutures } from "./op-future.js";
 export interface AppendWriter {
   /**
    * Copies bytes, or a string as UTF-8, behind what was written before.
-   * @throws JournalError "buffer-full": then `release` throws it again; "invalid-argument" after `release`
+   * @throws JournalError "buffer-full": then `release` throws it again; "invalid-argument" after `release`; the reason for which the client
+   * ended meanwhile
    */
   write(content: Uint8Array | string): void;
 }
@@ -24,7 +25,8 @@ export interface AsyncAppend extends OpFuture {
   require(error: unknown): this;
   /**
    * Ends writing: the append is queued, or rolled back when `require` was given an error or a write failed.
-   * @throws that error, if and only if the append was rolled back; JournalError "invalid-argument" when it was released before
+   * @throws that error, if and only if the append was rolled back; JournalError "invalid-argument" when it was released before; the reason
+   * for which the client ended before it was released: then nothing of it is appended
    */
   release(): void;
   /** Resolves when the append is committed, has failed or was rolled back. Never rejects. */

@@ -87,8 +87,13 @@ export class ChunkList implements ChunkOwner {
       const last = this.chunks.at(-1) as Chunk;
       const start = this.length - last.used;
       if (start < length) {
-        moved.push(this.#secondPart(last, length - start, rest));
-        last.used = length - start;
+        const part = last.splitAt(length - start, rest);
+        if (part.buffer !== undefined) this.#observe?.(part);
+        if (this.tail === last) {
+          this.tail = undefined;
+          rest.tail = part;
+        }
+        moved.push(part);
         this.length = length;
         break;
       }
@@ -108,7 +113,12 @@ export class ChunkList implements ChunkOwner {
 
   /** Takes over the bytes of another list, which is empty then. Not refused when memory is full: they are there already. */
   append(other: ChunkList): void {
-    if (other.length <= COPY_BYTES && other.chunks.every(({ buffer }) => buffer !== undefined)) {
+    if (
+      other.length <= COPY_BYTES &&
+      // A buffer that is shared is not given back when its copy is made.
+      other.length <= this.#memory.room &&
+      other.chunks.every(({ buffer }) => buffer !== undefined)
+    ) {
       for (const { buffer, used } of other.chunks) this.#spread((buffer as Buffer).subarray(0, used));
       other.clear();
       return;
@@ -154,29 +164,11 @@ export class ChunkList implements ChunkOwner {
     let size = Math.min(this.#nextBytes, chunkBytes);
     while (size < wanted && size < chunkBytes) size = Math.min(size * GROWTH, chunkBytes);
     this.#nextBytes = size * GROWTH;
+    // Of the last memory there is, no more than what is left: somebody has looked that the content fits.
+    size = Math.max(Math.min(wanted, size), Math.min(size, this.#memory.room));
     const chunk = new Chunk(this.#memory, this, this.#memory.take(size));
     this.chunks.push(chunk);
     this.tail = chunk;
     this.#observe?.(chunk);
-  }
-
-  /** What a chunk has behind `cut`, in a chunk for another list. */
-  #secondPart(chunk: Chunk, cut: number, owner: ChunkOwner): Chunk {
-    const size = chunk.used - cut;
-    const { buffer, place } = chunk;
-    let part: Chunk;
-    if (buffer !== undefined) {
-      part = new Chunk(this.#memory, owner, this.#memory.take(size));
-      (part.buffer as Buffer).set(buffer.subarray(cut, chunk.used));
-      this.#observe?.(part);
-    } else {
-      part = new Chunk(this.#memory, owner, undefined);
-      if (place !== undefined) {
-        place.segment.retain();
-        part.place = { segment: place.segment, position: place.position + cut };
-      }
-    }
-    part.used = size;
-    return part;
   }
 }

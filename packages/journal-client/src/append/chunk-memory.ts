@@ -2,8 +2,8 @@ import { JournalError } from "../errors.js";
 
 /** Smaller buffers are parts of shared ones: a buffer of its own costs more than it holds. */
 const OWN_BYTES = 4096;
-/** Full-size buffers kept for the next appends: allocating and clearing them anew costs more than filling them. */
-const MAX_FREE = 64;
+/** Such a part of the memory is kept in full-size buffers for the next appends: allocating them anew costs more than filling them. */
+const FREE_PART = 16;
 
 /** The memory of an append service: what its buffers hold, and their bound. */
 export class ChunkMemory {
@@ -16,11 +16,23 @@ export class ChunkMemory {
   /** Told when memory was given back. */
   onGive: (() => void) | undefined;
   readonly #maxBytes: number;
+  readonly #maxFree: number;
   readonly #free: Buffer[] = [];
 
   constructor(chunkBytes: number, maxBytes: number) {
     this.chunkBytes = chunkBytes;
     this.#maxBytes = maxBytes;
+    this.#maxFree = Math.floor(maxBytes / FREE_PART / chunkBytes);
+  }
+
+  /** How much may be taken. */
+  get room(): number {
+    return Math.max(0, this.#maxBytes - this.used);
+  }
+
+  /** As much of it as may be used to send from. The rest is for those who have waited for room, and write now. */
+  get roomToSend(): number {
+    return this.room - this.#maxBytes / 4;
   }
 
   /** @throws JournalError "buffer-full" */
@@ -44,7 +56,7 @@ export class ChunkMemory {
 
   give(buffer: Buffer): void {
     this.used -= buffer.length;
-    if (buffer.length === this.chunkBytes && this.#free.length < MAX_FREE) this.#free.push(buffer);
+    if (buffer.length === this.chunkBytes && this.#free.length < this.#maxFree) this.#free.push(buffer);
     this.onGive?.();
   }
 }

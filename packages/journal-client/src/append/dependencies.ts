@@ -1,3 +1,4 @@
+import { JournalError } from "../errors.js";
 import { Barrier, Batch } from "./batch.js";
 import { AsyncOperation, type OpFuture } from "./op-future.js";
 import { QueuedAppend } from "./queued-append.js";
@@ -11,6 +12,22 @@ export function pendingOf(dependency: OpFuture): OpFuture | undefined {
     return dependency.succeeded ? undefined : (dependency.batch ?? dependency);
   }
   return dependency;
+}
+
+/** A copy, which its giver cannot change any more; undefined when it has none. @throws JournalError "invalid-argument" */
+export function listOf(dependencies: ReadonlySet<OpFuture> | undefined): readonly OpFuture[] | undefined {
+  if (dependencies === undefined || dependencies?.size === 0) return undefined;
+  if (typeof dependencies?.[Symbol.iterator] !== "function")
+    throw new JournalError(
+      "invalid-argument",
+      "the dependencies of an append have to be a set of operations",
+    );
+  const list = [...dependencies];
+  for (const future of list) {
+    if (typeof future?.err !== "function")
+      throw new JournalError("invalid-argument", "a dependency has to be an operation, with done and err()");
+  }
+  return list;
 }
 
 /** Dependencies without those that have succeeded; undefined when none is left. */

@@ -2,7 +2,7 @@ import { JournalError } from "../errors.js";
 import type { AppendRequest } from "../protocol/requests.js";
 import { Barrier, Batch } from "./batch.js";
 import { ChunkList } from "./chunk-list.js";
-import { isCovered, pendingOf, pendingSet } from "./dependencies.js";
+import { isCovered, listOf, pendingOf, pendingSet } from "./dependencies.js";
 import type { OpFuture } from "./op-future.js";
 import { type AppendQueue, QueuedAppend } from "./queued-append.js";
 import { copyRequest, isSameRequest } from "./same-request.js";
@@ -44,9 +44,7 @@ export class JournalChain implements AppendQueue {
       known = copyRequest(request);
       this.#request = known;
     }
-    const list = dependencies === undefined || dependencies.size === 0 ? undefined : [...dependencies];
-    for (const future of list ?? []) checkFuture(future);
-    const append = new QueuedAppend(this, known, list);
+    const append = new QueuedAppend(this, known, listOf(dependencies));
     if (this.#tail === undefined) this.#head = append;
     else this.#tail.next = append;
     this.#tail = append;
@@ -73,8 +71,15 @@ export class JournalChain implements AppendQueue {
     else if (append.state === "rolled-back") append.content?.clear();
   }
 
-  /** The service was told to give up. */
-  wake(): void {
+  /** The service was told to give up: nobody is waited for any more, not even those who still write. */
+  giveUp(reason: unknown): void {
+    let writing = false;
+    for (let append = this.#head; append !== undefined; append = append.next) {
+      if (append.state !== "writing") continue;
+      append.giveUp(reason);
+      writing = true;
+    }
+    if (writing) this.#fold();
     this.#wake?.();
   }
 
@@ -220,9 +225,4 @@ function dependencyFailed(journal: string, cause: unknown): JournalError {
     cause,
     journal,
   });
-}
-
-function checkFuture(future: OpFuture): void {
-  if (typeof future?.err === "function") return;
-  throw new JournalError("invalid-argument", "a dependency has to be an operation, with done and err()");
 }

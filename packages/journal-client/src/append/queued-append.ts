@@ -15,6 +15,12 @@ export interface AppendQueue {
   ended(append: QueuedAppend): void;
 }
 
+interface Failure {
+  readonly error: unknown;
+  /** Its service ended it, before it was released. */
+  readonly givenUp?: boolean;
+}
+
 /** Its own writer, to spare an object per append. */
 export class QueuedAppend implements AsyncAppend, AppendWriter {
   readonly request: AppendRequest;
@@ -30,7 +36,7 @@ export class QueuedAppend implements AsyncAppend, AppendWriter {
   /** Whoever waits for everything up to this one. */
   barrier: Barrier | undefined = undefined;
   readonly #queue: AppendQueue;
-  #failure: { readonly error: unknown } | undefined = undefined;
+  #failure: Failure | undefined = undefined;
   #end: Settlement | undefined = undefined;
 
   constructor(queue: AppendQueue, request: AppendRequest, dependencies: readonly OpFuture[] | undefined) {
@@ -61,6 +67,7 @@ export class QueuedAppend implements AsyncAppend, AppendWriter {
   }
 
   require(error: unknown): this {
+    if (this.#failure?.givenUp) return this;
     if (this.state !== "writing") throw this.#tooLate("required of");
     if (error !== undefined && error !== null) this.#failure ??= { error };
     return this;
@@ -74,6 +81,17 @@ export class QueuedAppend implements AsyncAppend, AppendWriter {
     if (failure === undefined) return;
     this.#end?.settle();
     throw failure.error;
+  }
+
+  /**
+   * Ends it although it is not released: whoever writes it is told so when he goes on. To all others it has failed, as if it had been
+   * released; unless it was to be rolled back anyway.
+   */
+  giveUp(reason: unknown): void {
+    const failure = this.#failure;
+    this.#failure = { error: failure === undefined ? reason : failure.error, givenUp: true };
+    this.state = failure === undefined ? "released" : "rolled-back";
+    if (failure !== undefined) this.#end?.settle();
   }
 
   get done(): Promise<void> {
@@ -115,7 +133,8 @@ export class QueuedAppend implements AsyncAppend, AppendWriter {
     if (end !== undefined) void batch.done.then(() => end.settle());
   }
 
-  #tooLate(what: string): JournalError {
+  #tooLate(what: string): unknown {
+    if (this.#failure?.givenUp) return this.#failure.error;
     const { journal } = this.request;
     return new JournalError("invalid-argument", `an append to ${journal} was ${what} after its release`, {
       journal,

@@ -90,6 +90,17 @@ export function withOutcome(error: unknown, journal: string): unknown {
   );
 }
 
+/** How an append ended that its own side gave up. */
+export function aborted(journal: string, outcomeUnknown: boolean): JournalError {
+  return new JournalError(
+    "aborted",
+    outcomeUnknown
+      ? `whether the append to ${journal} was committed is not known: it was aborted after the broker had been told to commit`
+      : `the append to ${journal} was aborted`,
+    { journal },
+  );
+}
+
 function printRegisters(labels: LabelSet | undefined): string {
   if (labels === undefined || labels.length === 0) return "empty";
   return labels.map(({ name, value }) => `${name}=${value}`).join(",");

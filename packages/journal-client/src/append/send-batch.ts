@@ -5,19 +5,17 @@ import type { AppendRequest } from "../protocol/requests.js";
 import type { AppendResponse } from "../protocol/responses.js";
 import { Appender } from "./appender.js";
 import type { Batch } from "./batch.js";
-import type { Chunk } from "./chunk.js";
 import type { ChunkObserver } from "./chunk-list.js";
 import type { ChunkMemory } from "./chunk-memory.js";
 import { isFenced, isFinal } from "./refusal.js";
+import type { Pause } from "./send-buffers.js";
+import { type SendContentDeps, sendContent } from "./send-content.js";
 
 export interface BatchOutcome {
   /** Undefined when it is committed. */
   readonly error: unknown;
   readonly response: AppendResponse | undefined;
 }
-
-/** Waits until `begin` calls back, or nobody wants to wait any more; `begin` gives what takes it back. */
-export type Pause = (begin: (resolve: () => void) => () => void) => Promise<void>;
 
 /** What the chain of a journal needs of its service. */
 export interface ChainService {
@@ -35,12 +33,10 @@ export interface ChainService {
   idle(chain: { readonly journal: string }): void;
 }
 
-export interface SendDeps {
+export interface SendDeps extends SendContentDeps {
   readonly client: RoutedJournalClient;
-  readonly memory: ChunkMemory;
   readonly clock: Clock;
   readonly random: Random;
-  readonly signal: AbortSignal | undefined;
   readonly onRetry: (journal: string, error: unknown, attempt: number, delayMs: number) => void;
 }
 
@@ -58,7 +54,7 @@ export async function sendBatch(batch: Batch, deps: SendDeps, pause: Pause): Pro
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      await sendContent(batch.content.chunks, appender, deps.memory);
+      await sendContent(batch.content.chunks, appender, deps, pause);
       return { error: undefined, response: await appender.commit() };
     } catch (error) {
       await appender.abort();
@@ -70,46 +66,5 @@ export async function sendBatch(batch: Batch, deps: SendDeps, pause: Pause): Pro
       onRetry(request.journal, error, attempt, delayMs);
       await pause((resolve) => clock.setTimer(delayMs, resolve));
     }
-  }
-}
-
-/** Large chunks go as they are. Small ones, and those in files, go through one buffer, joined. */
-async function sendContent(chunks: readonly Chunk[], appender: Appender, memory: ChunkMemory): Promise<void> {
-  const { chunkBytes } = memory;
-  let joined: Buffer | undefined;
-  let filled = 0;
-  try {
-    for (let index = 0; index < chunks.length; index++) {
-      const chunk = chunks[index] as Chunk;
-      const { used } = chunk;
-      if (used === 0) continue;
-      const behind = chunks[index + 1]?.used ?? chunkBytes;
-      const joins = used < chunkBytes / 4 && (filled > 0 ? filled : behind) + used <= chunkBytes;
-      // Until it is sent or copied, its memory stays.
-      chunk.pinned = true;
-      try {
-        if (joined !== undefined && filled > 0 && !joins) {
-          const size = filled;
-          filled = 0;
-          await appender.write(joined.subarray(0, size));
-        }
-        if (chunk.buffer !== undefined && !joins) {
-          await appender.write(chunk.buffer.subarray(0, used));
-          continue;
-        }
-        joined ??= memory.take(chunkBytes);
-        const into = joined.subarray(filled, filled + used);
-        if (chunk.buffer !== undefined) into.set(chunk.buffer.subarray(0, used));
-        else if (chunk.place !== undefined) await chunk.place.segment.read(into, chunk.place.position);
-        filled += used;
-      } finally {
-        chunk.pinned = false;
-        // It may have been spilled meanwhile.
-        chunk.dropMemory();
-      }
-    }
-    if (joined !== undefined && filled > 0) await appender.write(joined.subarray(0, filled));
-  } finally {
-    if (joined !== undefined) memory.give(joined);
   }
 }

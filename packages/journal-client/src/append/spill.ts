@@ -133,8 +133,6 @@ export class Spill {
     const parts = group.map(({ buffer, used }) => (buffer as Buffer).subarray(0, used));
     const bytes = parts.reduce((sum, { length }) => sum + length, 0);
     const segment = await this.#segmentFor(bytes);
-    // Held while it is written: what is in it may all be committed meanwhile.
-    segment.retain();
     try {
       const position = segment.bytes;
       await segment.file.write(parts, position);
@@ -159,8 +157,13 @@ export class Spill {
     chunk.dropMemory();
   }
 
+  /** Gives it held, from the moment it was chosen: what is in it may all be committed before it is written to, and while it is. */
   async #segmentFor(bytes: number): Promise<Segment> {
-    if (this.#segment !== undefined && this.#segment.bytes + bytes <= SEGMENT_BYTES) return this.#segment;
+    const last = this.#segment;
+    if (last !== undefined && last.bytes + bytes <= SEGMENT_BYTES) {
+      last.retain();
+      return last;
+    }
     const { dir, files, random } = this.#deps;
     if (!this.#swept) {
       await files.sweep(dir, NAMES);
@@ -177,18 +180,22 @@ export class Spill {
       file.close().catch(() => {});
       this.press();
     });
+    segment.retain();
     this.#segment = segment;
     return segment;
   }
 
-  #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
+  async #pause(delayMs: number): Promise<void> {
+    // It may have been closed while it wrote.
+    if (this.#closed) return;
+    await new Promise<void>((resolve) => {
       const cancel = this.#deps.clock.setTimer(delayMs, resolve);
       this.#wake = () => {
         cancel();
         resolve();
       };
     });
+    this.#wake = undefined;
   }
 }
 

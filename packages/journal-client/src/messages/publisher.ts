@@ -62,15 +62,20 @@ export class Publisher<M> {
    * @throws JournalError "no-journals", "invalid-argument" for a content type without framing, "buffer-full"
    */
   publishCommitted(mapping: Mapping<M>, message: M): AsyncAppend {
-    return this.#publish(mapping, message, Flags.OUTSIDE_TXN).append;
+    const { journal, framing } = this.#place(mapping, message);
+    return this.#append(journal, framing, message, Flags.OUTSIDE_TXN);
   }
 
   /** As `publishCommitted`, as a part of the open transaction, which the first such call begins. */
   publishUncommitted(mapping: Mapping<M>, message: M): AsyncAppend {
-    const { append, journal, framing } = this.#publish(mapping, message, Flags.CONTINUE_TXN);
-    if (!this.#open.has(journal)) {
-      this.#open.set(journal, { framing, acknowledgement: this.#type.newAcknowledgement(journal) });
-    }
+    const { journal, framing } = this.#place(mapping, message);
+    // Made before the append: a message whose acknowledgement cannot be made would never be committed.
+    const open = this.#open.get(journal) ?? {
+      framing,
+      acknowledgement: this.#type.newAcknowledgement(journal),
+    };
+    const append = this.#append(journal, framing, message, Flags.CONTINUE_TXN);
+    this.#open.set(journal, open);
     return append;
   }
 
@@ -88,15 +93,14 @@ export class Publisher<M> {
     return intents;
   }
 
-  #publish(
-    mapping: Mapping<M>,
-    message: M,
-    flags: number,
-  ): { append: AsyncAppend; journal: string; framing: Framing<M> } {
+  #place(mapping: Mapping<M>, message: M): { readonly journal: string; readonly framing: Framing<M> } {
     this.#ticks.update(this.#clock.wallMs());
     this.#type.validate?.(message);
     const { journal, contentType } = mapping(message);
-    const framing = framingOf(this.#framings, contentType, journal);
+    return { journal, framing: framingOf(this.#framings, contentType, journal) };
+  }
+
+  #append(journal: string, framing: Framing<M>, message: M, flags: number): AsyncAppend {
     const append = this.#appends.startAppend({ journal });
     // Only now, in the order of the journal: clocks of a producer must not go back in it.
     try {
@@ -106,13 +110,34 @@ export class Publisher<M> {
       append.require(error);
     }
     append.release();
-    return { append, journal, framing };
+    return append;
   }
 
   #setUuid(message: M, flags: number): void {
     const uuid = buildUuid({ producer: this.producer, clock: this.#ticks.tick(), flags });
     this.#type.setUuid(message, uuid);
   }
+}
+
+/** Gives what it failed with. None keeps the others from being written, nor is one left behind that is started and not released. */
+async function appendIntent(appends: AsyncJournalClient, { journal, intent }: AckIntent): Promise<unknown> {
+  let append: AsyncAppend;
+  try {
+    append = appends.startAppend({ journal });
+  } catch (error) {
+    return error;
+  }
+  try {
+    append.writer.write(intent);
+  } catch (error) {
+    append.require(error);
+  }
+  try {
+    append.release();
+  } catch {
+    // That of the write, which the append gives, too.
+  }
+  return append.err();
 }
 
 /**
@@ -123,13 +148,7 @@ export async function writeAckIntents(
   appends: AsyncJournalClient,
   intents: readonly AckIntent[],
 ): Promise<void> {
-  const started = intents.map(({ journal, intent }) => {
-    const append = appends.startAppend({ journal });
-    append.writer.write(intent);
-    append.release();
-    return append;
-  });
-  const errors = await Promise.all(started.map((append) => append.err()));
+  const errors = await Promise.all(intents.map((intent) => appendIntent(appends, intent)));
   const failed = errors.flatMap((error, index) =>
     error === undefined ? [] : [{ error, journal: intents[index]?.journal ?? "" }],
   );
