@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import { stream } from "hono/streaming";
 import type { GatewayAppOptions } from "./app.js";
+import { eitherSignal } from "./either-signal.js";
 import { HttpError, toErrorAnswer } from "./errors.js";
 import { NDJSON_TYPE, queryInteger } from "./input.js";
 import { toJsonMessage } from "./json-message.js";
@@ -30,10 +31,13 @@ export function addKeysRoute(app: Hono, { client, metrics, closing, onError }: G
       min: 1,
       max: MAX_TIMEOUT_MS,
     });
-    const signal = AbortSignal.any([c.req.raw.signal, closing]);
+    const { signal, release } = eitherSignal(c.req.raw.signal, closing);
     const answers = client.getMany(topic, keys, { timeoutMs, signal });
     // The first answer is waited for, so that a refused request gets its own status.
-    const first = await answers.next();
+    const first = await answers.next().catch((error: unknown) => {
+      release();
+      throw error;
+    });
     c.header("content-type", NDJSON_TYPE);
     return stream(c, async (lines) => {
       try {
@@ -51,6 +55,7 @@ export function addKeysRoute(app: Hono, { client, metrics, closing, onError }: G
         lines.abort();
       } finally {
         await answers.return();
+        release();
       }
     });
   });

@@ -1,5 +1,6 @@
 import type { Hono } from "hono";
 import type { GatewayAppOptions } from "./app.js";
+import { eitherSignal } from "./either-signal.js";
 import { HttpError } from "./errors.js";
 import { jsonObject, NDJSON_TYPE, queryInteger } from "./input.js";
 import { toJsonMessage } from "./json-message.js";
@@ -45,10 +46,12 @@ export function addSubscriptionRoutes(app: Hono, options: GatewayAppOptions): vo
       }),
       waitMs: queryInteger(c, "waitMs", { fallback: DEFAULT_WAIT_MS, min: 0, max: MAX_WAIT_MS }),
       maxBytes: MAX_PULL_BYTES,
-      signal: AbortSignal.any([gone, closing]),
     };
     const path = { topic, subscription, consumer };
-    const messages = await sessions.use(path, (session) => session.pull(limits));
+    const { signal, release } = eitherSignal(gone, closing);
+    const messages = await sessions
+      .use(path, (session) => session.pull({ ...limits, signal }))
+      .finally(release);
     if (messages.length > 0) {
       // An answer that breaks off must not be passed over: whoever commits a later message would commit these as well.
       const redeliver = (): void => void sessions.end(path);

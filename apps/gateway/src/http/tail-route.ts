@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import type { GatewayAppOptions } from "./app.js";
+import { eitherSignal } from "./either-signal.js";
 import { toErrorAnswer } from "./errors.js";
 import { toJsonMessage } from "./json-message.js";
 
@@ -13,8 +14,8 @@ export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
 
   app.get("/v1/topics/:topic/tail", (c) => {
     const topic = client.topics.get(c.req.param("topic")).name;
-    const signal = AbortSignal.any([c.req.raw.signal, closing]);
     return streamSSE(c, async (stream) => {
+      const { signal, release } = eitherSignal(c.req.raw.signal, closing);
       metrics.tailBegan();
       const quiet = keepAlive(stream);
       try {
@@ -27,6 +28,7 @@ export function addTailRoute(app: Hono, options: GatewayAppOptions): void {
       } catch (error) {
         if (!signal.aborted) await tellError(stream, error);
       } finally {
+        release();
         quiet();
         metrics.tailEnded();
       }
