@@ -40,25 +40,23 @@ export class DirectoryReader {
 
   /** A blob's file. @throws BlobError "not-found", and the system's error for anything else */
   async open(ref: Ref, { mayBlock = true }: { readonly mayBlock?: boolean } = {}): Promise<ReadableFile> {
-    const file = await this.openIfThere(ref, { mayBlock });
-    if (file === undefined) throw notFound(ref);
-    return file;
-  }
-
-  /** The same, or undefined when there is none. */
-  async openIfThere(
-    ref: Ref,
-    { mayBlock = true }: { readonly mayBlock?: boolean } = {},
-  ): Promise<ReadableFile | undefined> {
     const path = this.#layout.fileOf(ref);
     try {
-      if (!mayBlock || !this.#blockingReads) return await this.#ports.files.openForReading(path);
-      if (this.#patience === 0) return this.#openNow(path);
-      this.#patience--;
-      return await this.#ports.files.openForReading(path);
+      const file = mayBlock && this.#mayOpenNow() ? this.#openNow(path) : undefined;
+      // Where there is none, this says why: the folder may be a file.
+      return file ?? (await this.#ports.files.openForReading(path));
     } catch (error) {
-      if (systemCode(error) === "ENOENT") return undefined;
-      throw error;
+      throw systemCode(error) === "ENOENT" ? notFound(ref) : error;
+    }
+  }
+
+  /** The same, or undefined when there is none, for whatever reason. */
+  async openIfThere(ref: Ref): Promise<ReadableFile | undefined> {
+    const path = this.#layout.fileOf(ref);
+    try {
+      return this.#mayOpenNow() ? this.#openNow(path) : await this.#ports.files.openForReading(path);
+    } catch {
+      return undefined;
     }
   }
 
@@ -107,6 +105,13 @@ export class DirectoryReader {
         }
       }
     }
+  }
+
+  #mayOpenNow(): boolean {
+    if (!this.#blockingReads) return false;
+    if (this.#patience === 0) return true;
+    this.#patience--;
+    return false;
   }
 
   #openNow(path: string): ReadableFile | undefined {

@@ -1,7 +1,7 @@
 /** What the directory store asks of a file system. Errors are those of the system, with their `code`. */
 export interface StoreFiles {
   openForReading(path: string): Promise<ReadableFile>;
-  /** The same, blocking: several times cheaper where the folders are in memory. Undefined when there is none, since an error costs more than the call. */
+  /** The same, blocking: several times cheaper where the folders are in memory. Undefined when there is none, or no folder for it, since an error costs more than the call. */
   openNow(path: string): ReadableFile | undefined;
   /** A new file. Fails when there is one. */
   create(path: string): Promise<WritableFile>;
