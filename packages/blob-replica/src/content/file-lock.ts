@@ -27,11 +27,11 @@ export class FileLock {
   readonly #clock: Clock;
   readonly #process: ProcessIdentity;
 
-  constructor(path: string, { files, clock, process }: FileLockPorts) {
+  constructor(path: string, ports: FileLockPorts) {
     this.#path = path;
-    this.#files = files;
-    this.#clock = clock;
-    this.#process = process;
+    this.#files = ports.files;
+    this.#clock = ports.clock;
+    this.#process = ports.process;
   }
 
   /** @throws `signal.reason`, BlobError "unavailable" when another process has it for so long, and errors of the system */
