@@ -5,6 +5,7 @@ import { argument, checkInt64, checkObject, checkString, within } from "../proto
 import { ByteStream } from "./byte-stream.js";
 import { acceptEncodingOf, decoderOf } from "./codecs.js";
 import { checkTarget, fill } from "./read-target.js";
+import { SpentMemory } from "./spent-memory.js";
 
 /** What `seek` drops at a time. */
 const SKIPPED_BYTES = 64 * 1024;
@@ -33,6 +34,8 @@ export class FragmentReader extends ByteStream {
   readonly #transfer: AbortController | undefined;
   /** Reads content straight into a target: only while the iteration of the file has not begun. */
   #readPlain: FragmentBody["readInto"];
+  /** Of what is decompressed: the chunks of a file may lie in memory that others use. */
+  readonly #spent: SpentMemory | undefined;
   #offset: bigint;
   /** Content that was taken from the file and not given out. */
   #ahead: Uint8Array | undefined;
@@ -57,6 +60,7 @@ export class FragmentReader extends ByteStream {
     const content = decoderOf(fragment.compressionCodec, options.contentEncoding)(file);
     this.#content = content[Symbol.asyncIterator]();
     this.#readPlain = content === file ? file.readInto : undefined;
+    this.#spent = content === file ? undefined : new SpentMemory();
   }
 
   /** Of the next byte to be read. */
@@ -77,7 +81,9 @@ export class FragmentReader extends ByteStream {
     this.#ahead = fill(target, chunk);
     const rest = this.#ahead?.length ?? 0;
     this.#offset -= BigInt(rest);
-    return chunk.length - rest;
+    const count = chunk.length - rest;
+    this.#spent?.used(chunk, count);
+    return count;
   }
 
   /** The next content: in `target` if it can be put there as it comes. */
@@ -179,11 +185,13 @@ export class FragmentReader extends ByteStream {
       if (chunk === undefined) {
         return;
       }
+      let dropped = chunk.length;
       if (this.#offset > offset) {
-        const keep = Number(this.#offset - offset);
-        this.#ahead = chunk.subarray(chunk.length - keep);
+        dropped -= Number(this.#offset - offset);
+        this.#ahead = chunk.subarray(dropped);
         this.#offset = offset;
       }
+      this.#spent?.used(chunk, dropped);
     }
   }
 

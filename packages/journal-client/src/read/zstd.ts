@@ -5,7 +5,8 @@ import { inflate, type NodeDecoder } from "./gzip.js";
 import { optionalPeer } from "./optional-peer.js";
 import { ZSTD, type ZstdPart, zstdParts } from "./zstd-frames.js";
 
-const CHUNK_BYTES = 512 * 1024;
+/** Of output, and what is put together of input: each piece costs two changes of threads. */
+const CHUNK_BYTES = 1024 * 1024;
 
 /** What node:zlib has from 22.15 on, and the types of Node 20 do not know. */
 interface ZstdOfNode {

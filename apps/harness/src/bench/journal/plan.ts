@@ -127,8 +127,7 @@ export function partsOf(scale: Scale): readonly Part[] {
     ...codecs.map(
       (codec): Part => ({
         name: `read fragments of ${codec} directly, ${sizeOf(directBytes)}`,
-        // Nothing has to be decompressed, so what would take longest is to make a chunk of it.
-        call: { mode: "fragments", bytes: directBytes, ...(codec === "NONE" && { into: true }) },
+        call: { mode: "fragments", bytes: directBytes, into: true },
         filled: { codec, bytes: directBytes, direct: true },
         bare: bareFragments[codec] === undefined ? [] : [{ name: BARE_NODE, mode: bareFragments[codec] }],
         metrics: [
@@ -143,13 +142,15 @@ export function partsOf(scale: Scale): readonly Part[] {
         ],
       }),
     ),
-    {
-      name: `read fragments of NONE directly, ${sizeOf(directBytes)}, each chunk in memory of its own`,
-      call: { mode: "fragments", bytes: directBytes },
-      filled: { codec: "NONE", bytes: directBytes, direct: true },
-      alone: true,
-      metrics: [megabytesPerSecond(), cpu],
-    },
+    ...codecs.map(
+      (codec): Part => ({
+        name: `read fragments of ${codec} directly, ${sizeOf(directBytes)}, each chunk in memory of its own`,
+        call: { mode: "fragments", bytes: directBytes },
+        filled: { codec, bytes: directBytes, direct: true },
+        alone: true,
+        metrics: [megabytesPerSecond(), cpu],
+      }),
+    ),
     {
       name: `${readers.toLocaleString("en-US")} blocked readers`,
       call: { mode: "blocked-readers", count: readers },
