@@ -9,7 +9,10 @@ import {
 } from "../src/bench/journal/call.js";
 import { jsonLines } from "../src/bench/journal/content.js";
 import { complaint, rowsOf } from "../src/bench/journal/figures.js";
-import { fullScale, type Metric, partsOf } from "../src/bench/journal/plan.js";
+import { findNewerNode, hasZstd, notesOfNodes } from "../src/bench/journal/nodes.js";
+import { codecs, fullScale, isWanted, type Metric, NEWER_NODE, partsOf } from "../src/bench/journal/plan.js";
+import { measurementOf, rowsOfNodes, turnsOf } from "../src/bench/journal/turns.js";
+import { HarnessError } from "../src/servers/index.js";
 
 const figures: Figures = {
   ops: 10,
@@ -104,7 +107,7 @@ describe("the rows of the journal benchmark", () => {
     ]);
   });
 
-  it("show beside each figure the least that the same takes on Node, which is no goal", () => {
+  it("show beside each figure that of Node without a client, which is no goal", () => {
     const bare = [{ name: "bare Node", figures: [{ ...figures, seconds: 0.5 }] }];
     const rows = rowsOf("b", { name: "part", metrics: [speed, memory] }, [figures], [figures], bare);
     expect(rows.filter(({ peer }) => peer === "bare Node")).toMatchObject([
@@ -149,5 +152,126 @@ describe("the rows of the journal benchmark", () => {
       "read fragments of ZSTANDARD directly, 256 MiB: >= 0.8x Go",
       "1,000 blocked readers: <= 300 MB",
     ]);
+  });
+});
+
+describe("the Node that runs our client in the journal benchmark", () => {
+  const zstandard = "read fragments of ZSTANDARD directly, 256 MiB";
+  const partNamed = (name: string): ReturnType<typeof partsOf>[number] => {
+    const part = partsOf(fullScale).find((each) => each.name === name);
+    if (part === undefined) throw new Error(`there is no part ${name}`);
+    return part;
+  };
+
+  it("is a newer one, too, for every read of ZSTANDARD and nothing else", () => {
+    expect(NEWER_NODE).toBe("Node 24");
+    const both = partsOf(fullScale).filter(({ byNewerNode }) => byNewerNode !== undefined);
+    expect(both.map(({ name, byNewerNode }) => [name, byNewerNode])).toEqual([
+      [zstandard, `${zstandard}, Node 24`],
+      [
+        `${zstandard}, each chunk in memory of its own`,
+        `${zstandard}, each chunk in memory of its own, Node 24`,
+      ],
+    ]);
+  });
+
+  it("takes its turn beside the same window of the Go client, with the same load", () => {
+    const part = partNamed(zstandard);
+    const turns = turnsOf(part, measurementOf(part, "/node24"));
+    expect(turns.map(({ name, side, call, node }) => [name, side, call.mode, node])).toEqual([
+      ["our client", "ours", "fragments", undefined],
+      ["the Go client", "go", "fragments", undefined],
+      ["our client on Node 24", "ours", "fragments", "/node24"],
+      ["bare Node", "ours", "bare-zstd", undefined],
+      ["bare Node on Node 24", "ours", "bare-zstd", "/node24"],
+    ]);
+    expect(turns[2]?.call).toEqual(turns[0]?.call);
+    const alone = partNamed(`${zstandard}, each chunk in memory of its own`);
+    const names = turnsOf(alone, measurementOf(alone, "/node24")).map(({ name }) => name);
+    expect(names).toEqual(["our client", "our client on Node 24"]);
+  });
+
+  it("has no turn where it is not to be had, and none of what it would do no better", () => {
+    const parts = partsOf(fullScale);
+    for (const part of parts) expect(measurementOf(part, undefined).nodes).toHaveLength(1);
+    const measured = parts.filter((part) => measurementOf(part, "/node24").nodes.length > 1);
+    expect(measured.map(({ filled }) => filled?.codec)).toEqual(["ZSTANDARD", "ZSTANDARD"]);
+  });
+
+  it("has rows of its own, judged by the same windows of the Go client", () => {
+    const part = partNamed(zstandard);
+    const measurement = measurementOf(part, "/node24");
+    const seconds = [2, 1, 1.25, 1, 0.5];
+    for (const [at, { into }] of turnsOf(part, measurement).entries())
+      into.push({ ...figures, bytes: 100e6, seconds: seconds[at] ?? 1 });
+    const rows = rowsOfNodes("b", part, measurement).filter(({ unit }) => unit === "MB/s");
+    expect(rows).toMatchObject([
+      { metric: zstandard, peer: "Go client", ours: 50, theirs: 100, ratio: 0.5, met: false },
+      { metric: zstandard, peer: "bare Node", theirs: 100 },
+      { metric: `${zstandard}: the first 256 MiB of a process`, peer: "Go client" },
+      { metric: `${zstandard}: the first 256 MiB of a process`, peer: "bare Node" },
+      {
+        metric: `${zstandard}, Node 24`,
+        peer: "Go client",
+        ours: 80,
+        theirs: 100,
+        goal: ">= 0.8x Go",
+        met: true,
+      },
+      { metric: `${zstandard}, Node 24`, peer: "bare Node", theirs: 200 },
+      { metric: `${zstandard}, Node 24: the first 256 MiB of a process`, peer: "Go client" },
+      { metric: `${zstandard}, Node 24: the first 256 MiB of a process`, peer: "bare Node" },
+    ]);
+  });
+
+  it("is told with its exact version, as the windows had it", () => {
+    const own = [figures, { ...figures, node: "v20.1.2" }, { ...figures, node: "v20.1.2" }];
+    const newer = [{ ...figures, node: "v24.3.4" }];
+    const [note, ...more] = notesOfNodes({ own, newer }, { native: false });
+    expect(more).toEqual([]);
+    expect(note).toMatch(/were run by Node v20\.1\.2, .* WebAssembly.*"Node 24".* by Node v24\.3\.4/);
+    expect(notesOfNodes({ own: newer, newer: [] }, { native: true })).toEqual([
+      expect.stringMatching(/run by Node v24\.3\.4, which has a zstd of its own/),
+    ]);
+    expect(notesOfNodes({ own: [], newer: [] }, { native: false })).toEqual([]);
+  });
+
+  it("is left out with a note that says why where it is not to be had", async () => {
+    const { signal } = new AbortController();
+    const why = "npm could not install it (ENOTFOUND)";
+    const newer = await findNewerNode(signal, async () => {
+      throw new HarnessError("build-failed", why);
+    });
+    expect(newer).toEqual({ missing: why });
+    const own = [{ ...figures, node: "v20.1.2" }];
+    expect(notesOfNodes({ own, newer: [] }, { native: false, missing: why })).toEqual([
+      expect.stringContaining("by WebAssembly"),
+      `There are no rows of Node 24: ${why}.`,
+    ]);
+    const full = Object.assign(new Error("ENOSPC: no space left, mkdir '/a/folder'"), { code: "ENOSPC" });
+    expect(await findNewerNode(signal, () => Promise.reject(full))).toEqual({
+      missing: "its installation failed (ENOSPC)",
+    });
+    const interrupted = new Error("interrupted");
+    await expect(findNewerNode(AbortSignal.abort(interrupted), () => Promise.reject(full))).rejects.toBe(
+      interrupted,
+    );
+  });
+
+  it("is asked for by the name of its rows as well as by that of the part", () => {
+    const wanted = (only?: string): number =>
+      partsOf(fullScale).filter((part) => isWanted(part, only)).length;
+    expect(wanted()).toBe(partsOf(fullScale).length);
+    expect([wanted("Node 24"), wanted("ZSTANDARD"), wanted("SNAPPY"), wanted("fragments")]).toEqual([
+      2,
+      2,
+      2,
+      2 * codecs.length,
+    ]);
+  });
+
+  it("has a zstd of its own from 22.15 on", () => {
+    const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+    expect(hasZstd()).toBe(major > 23 || (major === 23 && minor >= 8) || (major === 22 && minor >= 15));
   });
 });

@@ -1,6 +1,6 @@
 /**
- * - `missing-server`: the program, or the Go tool that would build it, is not on this machine; the message says how to get it.
- * - `build-failed`: `go build` failed; the message ends with its output and says where all of it is.
+ * - `missing-server`: the program, or what would build or install it (Go, npm), is not on this machine; the message says what is missing.
+ * - `build-failed`: `go build` failed (the message ends with its output and says where all of it is), or npm could not install a program.
  * - `not-ready`: the server runs but did not become ready before the deadline.
  * - `exited`: the server ended by itself while it was expected to run.
  * - `stopped`: the server was stopped for good, its folder is gone, and it cannot be used again.

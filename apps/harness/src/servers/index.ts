@@ -57,6 +57,7 @@ export {
 } from "./go-servers.js";
 export { type NatsOptions, NatsServer, startNats } from "./nats.js";
 export { NodeProcess, type ProcessOptions, startProcess } from "./node-process.js";
+export { installNode, type NodeInstallOptions, pinnedNodeVersion } from "./npm-node.js";
 export { type PortPicker, pickPorts } from "./ports.js";
 export { type RedisOptions, RedisServer, startRedis } from "./redis.js";
 export { type RequireOptions, requireServer, type ServerName } from "./require.js";

@@ -1,5 +1,5 @@
 /**
- * The least that one append at a time takes on Node: the same RPC in a bare loop of grpc-js, and of node:http2 alone. Neither looks for a
+ * One append at a time on Node with next to nothing around it: the same RPC in a bare loop of grpc-js, and of node:http2 alone. Neither looks for a
  * broker, checks anything, knows a route or tries again.
  */
 import * as http2 from "node:http2";

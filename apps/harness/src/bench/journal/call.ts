@@ -10,7 +10,7 @@ export type Mode =
   | "blocked-readers"
   | BareMode;
 
-/** No client at all: the least that the same takes on Node. */
+/** No client at all: the same by Node with next to nothing around it. */
 export type BareMode = "bare-grpc-append" | "bare-http2-append" | "bare-file" | "bare-snappy" | "bare-zstd";
 
 export interface Call {
@@ -43,6 +43,8 @@ export interface Figures {
   readonly cold?: Pick<Figures, "bytes" | "seconds" | "p50Ms">;
   /** Of `fragments`: what was read by URLs. */
   readonly directBytes?: number;
+  /** The Node that ran it, as `v24.21.0`; not of the Go program. */
+  readonly node?: string;
 }
 
 /** The arguments behind `bench`, for either program. */

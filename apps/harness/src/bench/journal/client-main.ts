@@ -27,6 +27,7 @@ const figures: Figures = {
   cpuSeconds: (user + system) / 1e6,
   maxRssBytes: process.resourceUsage().maxRSS * 1024,
   ...(call.mode === "fragments" && { directBytes: done.directBytes ?? 0 }),
+  node: process.version,
 };
 process.stdout.write(`${JSON.stringify(figures)}\n`);
 

@@ -1,5 +1,5 @@
 /** What is measured, in which order, how much of it, and the goals. */
-import type { GazetteCodec } from "../../servers/index.js";
+import { type GazetteCodec, pinnedNodeVersion } from "../../servers/index.js";
 import type { Goal } from "../benchmark.js";
 import type { BareMode, Call, Figures } from "./call.js";
 
@@ -55,12 +55,17 @@ export interface Metric {
 
 export interface Part {
   readonly name: string;
+  /**
+   * What its rows are called with our client run by `NEWER_NODE`: they are measured too, in the same windows, when the Node that runs the
+   * benchmark lacks the decompressor that newer ones have.
+   */
+  readonly byNewerNode?: string;
   readonly call: Omit<Call, "journal">;
   /** What it reads is there before; what it appends to is new in each window. */
   readonly filled?: { readonly codec: GazetteCodec; readonly bytes: number; readonly direct: boolean };
   /** The Go client's program has no such mode. */
   readonly alone?: boolean;
-  /** The least that the same takes on Node, measured beside the two. */
+  /** The same by Node with next to nothing around it, measured beside the two. */
   readonly bare?: readonly Bare[];
   readonly metrics: readonly Metric[];
 }
@@ -73,6 +78,8 @@ export interface Bare {
 
 export const BARE_NODE = "bare Node";
 export const BARE_GRPC = "bare grpc-js";
+/** In the names of rows. */
+export const NEWER_NODE: string = `Node ${Number.parseInt(pinnedNodeVersion, 10)}`;
 
 export const codecs: readonly GazetteCodec[] = ["NONE", "GZIP", "SNAPPY", "ZSTANDARD"];
 
@@ -126,7 +133,7 @@ export function partsOf(scale: Scale): readonly Part[] {
     },
     ...codecs.map(
       (codec): Part => ({
-        name: `read fragments of ${codec} directly, ${sizeOf(directBytes)}`,
+        ...namesOf(codec, `read fragments of ${codec} directly, ${sizeOf(directBytes)}`),
         call: { mode: "fragments", bytes: directBytes, into: true },
         filled: { codec, bytes: directBytes, direct: true },
         bare: bareFragments[codec] === undefined ? [] : [{ name: BARE_NODE, mode: bareFragments[codec] }],
@@ -144,7 +151,10 @@ export function partsOf(scale: Scale): readonly Part[] {
     ),
     ...codecs.map(
       (codec): Part => ({
-        name: `read fragments of ${codec} directly, ${sizeOf(directBytes)}, each chunk in memory of its own`,
+        ...namesOf(
+          codec,
+          `read fragments of ${codec} directly, ${sizeOf(directBytes)}, each chunk in memory of its own`,
+        ),
         call: { mode: "fragments", bytes: directBytes },
         filled: { codec, bytes: directBytes, direct: true },
         alone: true,
@@ -167,6 +177,17 @@ export function partsOf(scale: Scale): readonly Part[] {
       ],
     },
   ];
+}
+
+/** Whether the part is meant by `--only`. */
+export function isWanted({ name, byNewerNode = name }: Part, only: string | undefined): boolean {
+  // The longer name has the other in it.
+  return only === undefined || byNewerNode.includes(only);
+}
+
+/** ZSTANDARD is what a newer Node reads otherwise: by node:zlib, and not by WebAssembly. */
+function namesOf(codec: GazetteCodec, name: string): Pick<Part, "name" | "byNewerNode"> {
+  return { name, ...(codec === "ZSTANDARD" && { byNewerNode: `${name}, ${NEWER_NODE}` }) };
 }
 
 function appendsPerSecond(atLeast: number): Metric {

@@ -62,8 +62,12 @@ export class Sides implements AsyncDisposable {
     }
   }
 
-  /** One window of one side, in a new process. */
-  async run(side: Side, call: Call): Promise<Figures> {
+  /** One window of one side, in a new process; ours by the given `node`, or by the one that runs this. */
+  async run(
+    side: Side,
+    call: Call,
+    { node = process.execPath }: { readonly node?: string } = {},
+  ): Promise<Figures> {
     const { into, ...common } = call;
     const args = [...argumentsOf(side === "go" ? common : call)];
     const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(PATIENCE_MS)]);
@@ -71,7 +75,7 @@ export class Sides implements AsyncDisposable {
     const { stdout } =
       side === "go"
         ? await runGazettePeer(["bench", ...args], { gazette: { endpoint }, signal })
-        : await runProgram(process.execPath, {
+        : await runProgram(node, {
             args: [...this.#nodeArgs, program, ...args, "-endpoint", endpoint],
             signal,
           });
