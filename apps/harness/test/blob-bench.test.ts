@@ -149,6 +149,7 @@ describe("the rows of the blobs benchmark", () => {
       "get 1 MiB from 3 stores in memory, verified, as a copy: >= 0.8x SHA-256",
       "get 1 MiB from a directory, verified: >= 0.8x SHA-256",
       "putMany of 4 KiB, directory (bs: 64 in flight, not synced): >= 4x one at a time",
+      "putMany of 4 KiB, directory, 16 threads: >= 4x one at a time",
       "getMany of 4 KiB, directory (bs: 16 in flight, not verified): >= 4x one at a time",
       "putMany of 4 KiB, S3 on the same cores: >= 4x one at a time",
       "getMany of 4 KiB, S3 on the same cores: >= 4x one at a time",

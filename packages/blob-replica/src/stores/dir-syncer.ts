@@ -1,6 +1,7 @@
 import type { StoreFiles } from "./files.js";
 
-const syncsAtOnce = 4;
+/** As many as a process may have threads for them that raised `UV_THREADPOOL_SIZE` to write many files; those of Node's own pool are 4. */
+const syncsAtOnce = 16;
 
 /**
  * Syncs folders for many callers in rounds. What is asked for while a round runs goes into the next one, each folder once: it has to be synced after the caller's
@@ -8,59 +9,72 @@ const syncsAtOnce = 4;
  */
 export class DirSyncer {
   readonly #files: StoreFiles;
-  #waiting = new Map<string, PromiseWithResolvers>();
+  #waiting = new Map<string, Waiting>();
   #running = false;
 
   constructor(files: StoreFiles) {
     this.#files = files;
   }
 
-  async sync(dirs: Iterable<string>): Promise<void> {
-    const promises: Promise<void>[] = [];
-    for (const dir of dirs) {
-      let waiting = this.#waiting.get(dir);
-      if (waiting === undefined) {
-        waiting = withResolvers();
-        this.#waiting.set(dir, waiting);
-      }
-      promises.push(waiting.promise);
-    }
+  /** Why those are not synced that are not. Never rejects. */
+  async sync(dirs: Iterable<string>): Promise<ReadonlyMap<string, unknown>> {
+    const all = new Set(dirs);
+    const outcomes: Promise<Failure | undefined>[] = [];
+    for (const dir of all) outcomes.push(this.#waitingFor(dir).outcome);
     if (!this.#running) void this.#rounds();
-    for (const outcome of await Promise.allSettled(promises)) {
-      if (outcome.status === "rejected") throw outcome.reason;
+    const failures = new Map<string, unknown>();
+    let at = 0;
+    for (const dir of all) {
+      const failure = await outcomes[at++];
+      if (failure !== undefined) failures.set(dir, failure.error);
     }
+    return failures;
+  }
+
+  #waitingFor(dir: string): Waiting {
+    let waiting = this.#waiting.get(dir);
+    if (waiting === undefined) {
+      waiting = newWaiting();
+      this.#waiting.set(dir, waiting);
+    }
+    return waiting;
   }
 
   async #rounds(): Promise<void> {
     this.#running = true;
     while (this.#waiting.size > 0) {
-      const round = [...this.#waiting];
+      const round = this.#waiting.entries();
       this.#waiting = new Map();
-      let next = 0;
-      const worker = async () => {
-        for (let item = round[next++]; item !== undefined; item = round[next++]) {
-          const [dir, waiting] = item;
-          await this.#files.syncDir(dir).then(waiting.resolve, waiting.reject);
+      const lane = async () => {
+        for (let next = round.next(); next.done !== true; next = round.next()) {
+          const [dir, waiting] = next.value;
+          try {
+            await this.#files.syncDir(dir);
+            waiting.finish(undefined);
+          } catch (error) {
+            waiting.finish({ error });
+          }
         }
       };
-      await Promise.all(Array.from({ length: syncsAtOnce }, worker));
+      await Promise.all(Array.from({ length: syncsAtOnce }, lane));
     }
     this.#running = false;
   }
 }
 
-interface PromiseWithResolvers {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+interface Failure {
+  readonly error: unknown;
 }
 
-function withResolvers(): PromiseWithResolvers {
-  let resolve = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const promise = new Promise<void>((onResolve, onReject) => {
-    resolve = onResolve;
-    reject = onReject;
+interface Waiting {
+  readonly outcome: Promise<Failure | undefined>;
+  readonly finish: (failure: Failure | undefined) => void;
+}
+
+function newWaiting(): Waiting {
+  let finish: Waiting["finish"] = () => {};
+  const outcome = new Promise<Failure | undefined>((resolve) => {
+    finish = resolve;
   });
-  return { promise, resolve, reject };
+  return { outcome, finish };
 }

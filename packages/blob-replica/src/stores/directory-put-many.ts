@@ -3,7 +3,6 @@ import type { PutManyResult } from "../store.js";
 import type { DirectoryWriter } from "./directory-write.js";
 import { systemCode } from "./file-errors.js";
 import type { KeyedLock } from "./keyed-lock.js";
-import { pool } from "./pool.js";
 
 export interface PutTogetherOptions {
   readonly signal: AbortSignal | undefined;
@@ -13,7 +12,7 @@ export interface PutTogetherOptions {
   /** Before each part. @throws when the store was closed */
   readonly begin: () => void;
   /** One by itself: whether it was added. */
-  readonly put: (blob: Uint8Array, ref: Ref, signal: AbortSignal) => Promise<boolean>;
+  readonly put: (blob: Uint8Array, ref: Ref, signal: AbortSignal | undefined) => Promise<boolean>;
   /** What the caller is told. */
   readonly failure: (error: unknown, signal: AbortSignal | undefined) => Promise<unknown>;
 }
@@ -58,22 +57,18 @@ async function putPart(
   results: PutManyResult[],
   { signal, writer, writes, put, failure }: PutTogetherOptions,
 ): Promise<void> {
-  const failed = async ({ i, ref }: Item, error: unknown, child: AbortSignal | undefined) => {
-    results[i] = { ref, error: await failure(error, child) };
+  const failed = async ({ i, ref }: Item, error: unknown) => {
+    results[i] = { ref, error: await failure(error, signal) };
   };
-  const each = async (items: readonly Item[], work: (item: Item, child: AbortSignal) => Promise<boolean>) => {
-    const run = pool(
-      items,
-      async (item, _index, child) => {
-        try {
-          results[item.i] = { ref: item.ref, added: await work(item, child) };
-        } catch (error) {
-          await failed(item, error, child);
-        }
-      },
-      { limit: writesAtOnce, signal },
-    );
-    for await (const _ of run);
+  const each = async (items: Iterable<Item>, work: (item: Item) => Promise<boolean>) => {
+    await inLanes(items, async (item) => {
+      if (signal?.aborted) return;
+      try {
+        results[item.i] = { ref: item.ref, added: await work(item) };
+      } catch (error) {
+        await failed(item, error);
+      }
+    });
     signal?.throwIfAborted();
   };
 
@@ -87,8 +82,8 @@ async function putPart(
   }
   const staged = new Map<Item, string>();
   try {
-    await each(taken, async (item, child) => {
-      const temporary = await writer.stage(item.ref, item.blob, child);
+    await each(taken, async (item) => {
+      const temporary = await writer.stage(item.ref, item.blob, signal);
       if (temporary !== undefined) staged.set(item, temporary);
       return temporary !== undefined;
     });
@@ -98,16 +93,11 @@ async function putPart(
       await writer.publish(item.ref, temporary);
       return true;
     });
-    await Promise.all(
-      taken.map(async (item) => {
-        if (results[item.i]?.error !== undefined) return;
-        try {
-          await writer.syncNames(item.ref);
-        } catch (error) {
-          await failed(item, error, signal);
-        }
-      }),
-    );
+    const written = taken.filter(({ i }) => results[i]?.error === undefined);
+    const failures = await writer.syncNamesOf(written.map(({ ref }) => ref));
+    for (const item of written) {
+      if (failures.has(item.ref)) await failed(item, failures.get(item.ref));
+    }
     signal?.throwIfAborted();
   } finally {
     for (const temporary of staged.values()) await writer.discard(temporary);
@@ -115,7 +105,16 @@ async function putPart(
   }
   // What failed for want of a folder, which somebody removed: a write of its own makes it again.
   const again = taken.filter(({ i }) => systemCode(causeOf(results[i])) === "ENOENT");
-  await each([...again, ...later], ({ blob, ref }, child) => put(blob, ref, child));
+  await each([...again, ...later], ({ blob, ref }) => put(blob, ref, signal));
+}
+
+/** @param work never rejects */
+async function inLanes(items: Iterable<Item>, work: (item: Item) => Promise<void>): Promise<void> {
+  const all = items[Symbol.iterator]();
+  const lane = async () => {
+    for (let next = all.next(); next.done !== true; next = all.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: writesAtOnce }, lane));
 }
 
 function causeOf(result: PutManyResult | undefined): unknown {

@@ -103,7 +103,7 @@ export class DirectoryWriter {
       if (systemCode(error) === "ENOENT") return false;
       throw error;
     }
-    await this.#syncer.sync([this.#layout.folderOf(ref)]);
+    for (const error of (await this.#syncer.sync([this.#layout.folderOf(ref)])).values()) throw error;
     return true;
   }
 
@@ -144,13 +144,29 @@ export class DirectoryWriter {
 
   /** The name of the blob, and those of the folders on the way to it that may be new. */
   async syncNames(ref: Ref): Promise<void> {
+    const failures = await this.syncNamesOf([ref]);
+    if (failures.has(ref)) throw failures.get(ref);
+  }
+
+  /** Of many at once: why those are not synced that are not. Never rejects. */
+  async syncNamesOf(refs: readonly Ref[]): Promise<ReadonlyMap<Ref, unknown>> {
+    const dirsOf = refs.map((ref) => this.#dirsToSync(ref));
+    const failedDirs = await this.#syncer.sync(dirsOf.flat());
+    const failures = new Map<Ref, unknown>();
+    refs.forEach((ref, i) => {
+      const dir = failedDirs.size === 0 ? undefined : dirsOf[i]?.find((dir) => failedDirs.has(dir));
+      if (dir === undefined) this.#durable.add(ref.slice(0, 2)).add(ref.slice(0, 4));
+      else failures.set(ref, failedDirs.get(dir));
+    });
+    return failures;
+  }
+
+  #dirsToSync(ref: Ref): string[] {
     const folder = this.#layout.folderOf(ref);
-    const [top, leaf] = [ref.slice(0, 2), ref.slice(0, 4)];
     const dirs = [folder];
-    if (!this.#durable.has(leaf)) dirs.push(dirname(folder));
-    if (!this.#durable.has(top)) dirs.push(this.#layout.blobs);
-    await this.#syncer.sync(dirs);
-    this.#durable.add(top).add(leaf);
+    if (!this.#durable.has(ref.slice(0, 4))) dirs.push(dirname(folder));
+    if (!this.#durable.has(ref.slice(0, 2))) dirs.push(this.#layout.blobs);
+    return dirs;
   }
 
   /** Before the first write: the folders, and what a dead process left. A failure is for this write only. */

@@ -50,6 +50,8 @@ export interface Call {
   readonly inFlight?: number;
   /** Gets of bytes that the caller will not change. Default false. */
   readonly frozen?: boolean;
+  /** In libuv's pool. Default: Node's own, 4. */
+  readonly threads?: number;
 }
 
 export interface Places {

@@ -13,6 +13,8 @@ const MIB = 1024 * 1024;
 const KIB4 = 4096;
 /** Between a client and a server that are in one city or so. */
 export const DISTANCE_MS = 10;
+/** Of libuv's pool, as a program has them that syncs many files: with the 4 that are Node's own no more than 4 syncs wait at the same time. */
+export const THREADS = 16;
 
 export interface Scale {
   /** Counted windows of each side; they take turns. */
@@ -175,6 +177,14 @@ function smallBatches({ smallPuts, smallGets, rounds, smallOnS3, longWindows }: 
       [LIMIT]: { operation: "file-put-many", size: KIB4, count: smallPuts },
       [BS]: { bs: ["file-put", "-inflight", "64", ...goFlags(KIB4, smallPuts)], inFolder: true },
     }),
+    part(
+      `putMany of 4 KiB, directory, ${THREADS} threads`,
+      "put",
+      { ...puts, threads: THREADS },
+      {
+        [LIMIT]: { operation: "file-put-many", size: KIB4, count: smallPuts, threads: THREADS },
+      },
+    ),
     part("getMany of 4 KiB, directory (bs: 16 in flight, not verified)", "get", gets, {
       [BS]: { bs: ["file-get", "-inflight", "16", ...goFlags(KIB4, smallGets)], inFolder: true },
     }),

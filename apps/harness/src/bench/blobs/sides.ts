@@ -97,6 +97,10 @@ export class Sides implements AsyncDisposable {
     };
     const { stdout } = await runProgram(process.execPath, {
       args: [...this.#nodeArgs, program, JSON.stringify(call), JSON.stringify(places)],
+      env:
+        call.threads === undefined
+          ? process.env
+          : { ...process.env, UV_THREADPOOL_SIZE: String(call.threads) },
       signal,
     });
     const figures = parseFigures(stdout.toString("utf8"));
