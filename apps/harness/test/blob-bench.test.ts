@@ -189,8 +189,10 @@ describe.skipIf(missing.length > 0)(
         expect(metrics.filter((metric) => metric.startsWith(name))).not.toEqual([]);
       }
       expect(new Set(report.rows.map(({ peer }) => peer))).toEqual(new Set([LIMIT, PLAIN, BS, null]));
-      for (const { metric, ours, peer, theirs, ratio } of report.rows) {
-        expect(ours, metric).toBeGreaterThan(0);
+      for (const { metric, unit, ours, peer, theirs, ratio } of report.rows) {
+        // A listing that is this short may take no memory that shows.
+        if (unit === "MB") expect(ours, metric).toBeGreaterThanOrEqual(0);
+        else expect(ours, metric).toBeGreaterThan(0);
         expect(Number.isFinite(ours), metric).toBe(true);
         if (peer === null) continue;
         expect(theirs, metric).toBeGreaterThan(0);
