@@ -55,8 +55,11 @@ function chance(seed: number): (below: number) => number {
   };
 }
 
-/** Each call takes a while before and after it has its effect. */
-function slowed(store: BlobStore, pause: () => Promise<void>): BlobStore {
+/** Each call takes a while before and after it has its effect. Deletes may fail, with and without having had it. */
+function slowed(store: BlobStore, pause: () => Promise<void>, fails: () => boolean): BlobStore {
+  const unlessFailing = (): void => {
+    if (fails()) throw new BlobError("unavailable", "not now");
+  };
   const around = async <T>(work: () => Promise<T>): Promise<T> => {
     await pause();
     try {
@@ -69,7 +72,13 @@ function slowed(store: BlobStore, pause: () => Promise<void>): BlobStore {
     get: (ref) => around(() => store.get(ref)),
     put: (blob, options) => around(() => store.put(blob, options)),
     has: (ref) => around(() => store.has!(ref)),
-    delete: (ref) => around(() => store.delete!(ref)),
+    delete: (ref) =>
+      around(async () => {
+        unlessFailing();
+        const deleted = await store.delete!(ref);
+        unlessFailing();
+        return deleted;
+      }),
     async *listRefs(after) {
       for await (const ref of store.listRefs(after)) {
         await pause();
@@ -102,11 +111,15 @@ describe("gc", () => {
           const random = chance(seed);
           const inner = memoryStore();
           const clock = new HandClock();
+          let failing = true;
           const pause = async () => {
             for (let n = random(5); n > 0; n--) await undefined;
             clock.nowMs += random(3);
           };
-          const guard = gcGuard(slowed(inner, pause), { references, keepMs, clock });
+          const guard = gcGuard(
+            slowed(inner, pause, () => failing && random(20) === 0),
+            { references, keepMs, clock },
+          );
           const roots = new Map<string, Ref>();
           const known: Ref[] = []; // of which many are garbage
           const contents = new Map<Ref, Uint8Array>();
@@ -197,6 +210,7 @@ describe("gc", () => {
           await reachable(inner, roots.values());
           // When nobody writes any more and nothing is recent, exactly the garbage goes.
           clock.nowMs += 3e9;
+          failing = false;
           const report = await gc(guard, { roots: () => roots.values() });
           const left = await reachable(inner, roots.values());
           expect(await refsOf(inner)).toEqual([...left].sort());

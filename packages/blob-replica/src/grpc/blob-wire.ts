@@ -1,10 +1,10 @@
 import { Metadata } from "@grpc/grpc-js";
+import { Assembly } from "../assembly.js";
 import { BlobError } from "../errors.js";
 import type { BlobServiceClient, PutManyRequest, PutManyRequest_Blob } from "../gen/x/blobs/v1/blobs.js";
 import { areDigests } from "../maintenance/prefix-digests.js";
 import type { Ref } from "../ref.js";
 import type { GetManyResult, PrefixDigest, PutManyResult } from "../store.js";
-import { Assembly } from "./assembly.js";
 import type { ClientCalls } from "./client-calls.js";
 import { Idle } from "./idle.js";
 import { fromFailure } from "./status.js";

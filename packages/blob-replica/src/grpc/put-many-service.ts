@@ -1,9 +1,9 @@
+import { Assembly } from "../assembly.js";
 import { putMany } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import type { PutManyRequest, PutManyResponse, PutManyResponse_Result } from "../gen/x/blobs/v1/blobs.js";
 import { type Ref, refFromBytes, refOf } from "../ref.js";
 import type { PutManyResult } from "../store.js";
-import { Assembly } from "./assembly.js";
 import type { Serving } from "./bs-service.js";
 import { Idle } from "./idle.js";
 import { refToWire } from "./wire.js";

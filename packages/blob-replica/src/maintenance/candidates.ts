@@ -105,18 +105,40 @@ export class CandidateWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** Behind all that were added. */
   add(page: Uint8Array, at: number, sinceMs: number): void {
     if (this.count >= this.#max) {
       this.#dropped++;
       return;
     }
+    this.#write(this.#length, page.subarray(at, at + refBytes), sinceMs);
+  }
+
+  /** At its place, which is near the end as a rule. One that waits already: where there is no room, the last one makes it. */
+  insert(ref: Uint8Array, sinceMs: number): void {
+    if (this.count >= this.#max) {
+      this.#dropped++;
+      if (this.count === 0 || compareRefBytes(ref, 0, this.#bytes, this.#length - entryBytes) > 0) return;
+      this.#length -= entryBytes;
+    }
+    let low = 0;
+    for (let high = this.count; low < high; ) {
+      const middle = (low + high) >>> 1;
+      if (compareRefBytes(this.#bytes, magic.length + middle * entryBytes, ref, 0) < 0) low = middle + 1;
+      else high = middle;
+    }
+    this.#write(magic.length + low * entryBytes, ref, sinceMs);
+  }
+
+  #write(at: number, ref: Uint8Array, sinceMs: number): void {
     if (this.#length + entryBytes > this.#bytes.length) {
       const larger = Buffer.alloc(Math.max(1024 * entryBytes, this.#bytes.length * 2));
       this.#bytes.copy(larger, 0, 0, this.#length);
       this.#bytes = larger;
     }
-    this.#bytes.set(page.subarray(at, at + refBytes), this.#length);
-    this.#bytes.writeUIntBE(sinceMs, this.#length + refBytes, 6);
+    this.#bytes.copyWithin(at + entryBytes, at, this.#length);
+    this.#bytes.set(ref, at);
+    this.#bytes.writeUIntBE(sinceMs, at + refBytes, 6);
     this.#length += entryBytes;
   }
 }

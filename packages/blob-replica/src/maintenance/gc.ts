@@ -1,5 +1,5 @@
 import { BlobError } from "../errors.js";
-import { type Ref, refBytes, refFromBytes } from "../ref.js";
+import { type Ref, refBytes, refFromBytes, refToBytes } from "../ref.js";
 import type { CallOptions } from "../store.js";
 import { checkCount, signalOption } from "../stores/arguments.js";
 import { bounded } from "./bounded.js";
@@ -41,16 +41,21 @@ export interface GcProgress {
   /** Of these, those that nothing refers to. */
   readonly garbage: number;
   readonly deleted: number;
+  /** Garbage that was to be deleted, and of which the store gave an error. It may be there still: then the next run tries again, with `grace` without another wait. */
+  readonly failed: number;
 }
 
 export interface GcReport extends GcProgress {
-  /** Garbage that waits for a later run. */
+  /** Why, for the first 100 of `failed`, in the order in which the store answered. */
+  readonly failures: readonly { readonly ref: Ref; readonly error: unknown }[];
+  /** Garbage that waits for a later run, what failed included: with `grace`, else 0. */
   readonly candidates: number;
   /** Garbage that there was no room for among the candidates. */
   readonly candidatesDropped: number;
 }
 
 const maxPasses = 10;
+const mostFailures = 100;
 const maxSinceMs = 2 ** 48 - 1;
 
 /**
@@ -64,8 +69,9 @@ const maxSinceMs = 2 ** 48 - 1;
  * the first run that sees it. A blob that was garbage for longer and that another process puts again and points a root to, between the last reading of the roots
  * and the sweep, can be lost, unless `lastPutMs` tells: where that may happen, run `gc` while no other process writes.
  *
- * An error while it marks, also a blob that is referred to and is missing, damaged or of an unknown version, ends it before anything is deleted. Two runs
- * at the same time need a lock of the caller's, but for those of one guard.
+ * An error while it marks, also a blob that is referred to and is missing, damaged or of an unknown version, ends it before anything is deleted. One of the listing ends
+ * it where it is. A blob that cannot be deleted does not: the others are, and the report says how many failed, and why. Two runs at the same time need a lock of the
+ * caller's, but for those of one guard.
  * @throws `signal.reason`, BlobError "invalid-argument", "conflict" when a run of the guard is under way, "unsupported", "not-found", "corrupt", "bad-data", "full",
  * "unordered", and as the store
  */
@@ -80,6 +86,12 @@ export async function gc(store: GcGuard, options: GcOptions): Promise<GcReport> 
   return await new Collection(store, options).run();
 }
 
+interface Condemned {
+  readonly ref: Ref;
+  /** Since when it is a candidate, where there are such. */
+  readonly sinceMs: number | undefined;
+}
+
 class Collection {
   readonly #store: GuardedStore;
   readonly #options: GcOptions;
@@ -91,6 +103,8 @@ class Collection {
   #listed = 0;
   #garbage = 0;
   #deleted = 0;
+  #failed = 0;
+  readonly #failures: { readonly ref: Ref; readonly error: unknown }[] = [];
 
   constructor(store: GuardedStore, options: GcOptions) {
     this.#store = store;
@@ -126,6 +140,7 @@ class Collection {
     }
     return {
       ...this.#progress(),
+      failures: this.#failures,
       candidates: this.#next.count,
       candidatesDropped: this.#next.dropped,
     };
@@ -154,16 +169,30 @@ class Collection {
     const { signal } = this.#options;
     await bounded(
       (inner) => this.#condemned(old, inner),
-      async (ref, inner) => {
-        if (await this.#store.sweep(this.#marking, ref, inner)) this.#deleted++;
-      },
+      (condemned, inner) => this.#delete(condemned, inner),
       { limit: this.#limit, signal },
     );
     this.#tell();
   }
 
-  /** The refs that are to be deleted now. */
-  async *#condemned(old: CandidateReader, signal: AbortSignal): AsyncGenerator<Ref, void, undefined> {
+  async #delete({ ref, sinceMs }: Condemned, signal: AbortSignal): Promise<void> {
+    try {
+      if (await this.#store.sweep(this.#marking, ref, signal)) this.#deleted++;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#marking.check();
+      // It says so of all blobs.
+      if (error instanceof BlobError && error.code === "unsupported") throw error;
+      this.#failed++;
+      if (this.#failures.length < mostFailures) this.#failures.push({ ref, error });
+      // One that was put meanwhile is no garbage, and waits anew when it is again.
+      if (sinceMs === undefined || this.#marking.marks.has(ref)) return;
+      this.#next.insert(refToBytes(ref), sinceMs);
+    }
+  }
+
+  /** What is to be deleted now. */
+  async *#condemned(old: CandidateReader, signal: AbortSignal): AsyncGenerator<Condemned, void, undefined> {
     const { grace, dryRun } = this.#options;
     const reader = new RefReader(this.#store.inner, "the store", { signal });
     try {
@@ -177,14 +206,14 @@ class Collection {
           this.#garbage++;
           if (dryRun) continue;
           const ref = refFromBytes(page.subarray(at, at + refBytes));
+          const sinceMs = grace && old.sinceMs(page, at);
           if (grace) {
-            const sinceMs = old.sinceMs(page, at);
             if (sinceMs === undefined || !(await this.#isDue(ref, sinceMs, signal))) {
               this.#next.add(page, at, sinceMs ?? this.#nowMs());
               continue;
             }
           }
-          yield ref;
+          yield { ref, sinceMs };
         }
         reader.skip(page.length / refBytes);
         this.#tell();
@@ -213,6 +242,7 @@ class Collection {
       listed: this.#listed,
       garbage: this.#garbage,
       deleted: this.#deleted,
+      failed: this.#failed,
     };
   }
 

@@ -2,7 +2,7 @@ import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from "@aws-sdk/
 import { BlobError } from "../errors.js";
 import { type Ref, refBytes } from "../ref.js";
 import { type PagePosition, PageWalk } from "./page-walk.js";
-import { request, type S3Sender } from "./requests.js";
+import { boundAnswer, request, type S3Sender } from "./requests.js";
 
 const refText = /^[0-9a-f]{64}$/;
 
@@ -60,7 +60,7 @@ async function pageAt(
     ...(token !== undefined && { ContinuationToken: token }),
     ...(startAfter !== undefined && { StartAfter: startAfter }),
   });
-  return await request(`listing the bucket ${bucket}`, signal, (abortSignal) =>
-    client.send(command, { abortSignal }),
-  );
+  const what = `listing the bucket ${bucket}`;
+  boundAnswer(command, what);
+  return await request(what, signal, (abortSignal) => client.send(command, { abortSignal }));
 }

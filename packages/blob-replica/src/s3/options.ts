@@ -13,6 +13,11 @@ export interface S3StoreOptions {
   /** Requests in flight of one `getMany` or `putMany`. Default 32. */
   readonly concurrency?: number;
   /**
+   * A blob that is larger, or whose end does not come before, is not read any further: "refused". It is for `get`, and for each of the blobs that `getMany` has in memory,
+   * at most `concurrency`. `put` and `stream` have no such limit. Default 1 GiB.
+   */
+  readonly maxBlobBytes?: number;
+  /**
    * Put only when there is nothing (`If-None-Match: *`), so that one of several writers has `added`. Without it, and on servers that turn out not to know it, a put asks
    * first. Default true.
    */

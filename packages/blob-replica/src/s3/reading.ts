@@ -4,7 +4,7 @@ import { BlobError } from "../errors.js";
 import type { Ref } from "../ref.js";
 import { follow } from "../replica/abort.js";
 import { s3Error } from "./errors.js";
-import { bodyOf, changeHeaders, request, type S3Sender } from "./requests.js";
+import { bodyOf, boundAnswer, changeHeaders, leave, request, type S3Sender } from "./requests.js";
 
 export interface Place {
   readonly client: S3Sender;
@@ -12,11 +12,20 @@ export interface Place {
   keyOf(ref: Ref): string;
 }
 
-/** In pieces, the last of which comes when all are known to be right. @throws BlobError "not-found", "corrupt", and those of the server */
+export interface ReadOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Default: no limit. */
+  readonly maxBytes?: number;
+}
+
+/**
+ * In pieces, the last of which comes when all are known to be right.
+ * @throws BlobError "not-found", "corrupt", "refused" for more than `maxBytes`, and those of the server
+ */
 export async function* readVerified(
   place: Place,
   ref: Ref,
-  signal: AbortSignal | undefined,
+  { signal, maxBytes = Number.POSITIVE_INFINITY }: ReadOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   signal?.throwIfAborted();
   const what = `reading ${ref} of the bucket ${place.bucket}`;
@@ -27,6 +36,7 @@ export async function* readVerified(
   let held: Uint8Array | undefined;
   try {
     const command = new GetObjectCommand({ Bucket: place.bucket, Key: place.keyOf(ref) });
+    boundAnswer(command, what, { content: true });
     // What comes is compared with its ref: no other checksum is asked for, or the SDK would compute that one as well.
     changeHeaders(command, (headers) => {
       delete headers["x-amz-checksum-mode"];
@@ -35,7 +45,12 @@ export async function* readVerified(
       place.client.send(command, { abortSignal: followed.controller.signal }),
     );
     expected = ContentLength;
+    if (expected !== undefined && expected > maxBytes) {
+      leave(Body);
+      throw tooLarge(what, maxBytes);
+    }
     for await (const piece of bodyOf(Body, followed.controller.signal)) {
+      if (length + piece.length > maxBytes) throw tooLarge(what, maxBytes);
       hash.update(piece);
       length += piece.length;
       if (held) yield held;
@@ -56,4 +71,9 @@ export async function* readVerified(
     );
   }
   if (held) yield held;
+}
+
+function tooLarge(what: string, maxBytes: number): BlobError {
+  const limit = `more than the ${maxBytes} bytes that this store takes`;
+  return new BlobError("refused", `${what}: the server gives ${limit}; see maxBlobBytes`);
 }

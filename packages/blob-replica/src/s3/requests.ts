@@ -1,4 +1,6 @@
+import { Readable } from "node:stream";
 import type { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { BlobError } from "../errors.js";
 import { type Followed, follow } from "../replica/abort.js";
 import { s3Error } from "./errors.js";
 
@@ -27,7 +29,7 @@ export async function* bodyOf(
   body: unknown,
   abortSignal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const stream = body as (AsyncIterable<Uint8Array> & { destroy?(error?: Error): void }) | undefined; // Node's: a Readable
+  const stream = body as Body | undefined;
   if (stream === undefined) return;
   const onAbort = (): void => stream.destroy?.();
   if (abortSignal.aborted) onAbort();
@@ -44,6 +46,14 @@ export async function* bodyOf(
   }
 }
 
+/** Ends the connection of an answer whose content nobody wants. */
+export function leave(body: unknown): void {
+  (body as Body | undefined)?.destroy?.();
+}
+
+/** Node's: a Readable. */
+type Body = AsyncIterable<Uint8Array> & { destroy?(error?: Error): void };
+
 /** All that is needed of a client. */
 export type S3Sender = Pick<S3Client, "send">;
 
@@ -52,12 +62,61 @@ export function changeHeaders(
   command: GetObjectCommand | PutObjectCommand,
   change: (headers: Record<string, string>) => void,
 ): void {
-  const { middlewareStack } = command as PutObjectCommand; // either's: a middleware that looks at headers alone
-  middlewareStack.add(
+  stackOf(command).add(
     (next) => (args) => {
       change((args.request as { headers: Record<string, string> }).headers); // an HTTP request, in this step
       return next(args);
     },
     { step: "build", priority: "low", name: "blobReplicaHeaders" },
   );
+}
+
+/** A page of a listing has a thousand keys of at most 1 KiB, of which each byte may be escaped. */
+const mostAnswerBytes = 16 * 1024 * 1024;
+
+/**
+ * The SDK collects errors and listings, and whatever else a server answers: one that does not end them would fill the memory.
+ * `content` is what comes piece by piece, and is bounded by who takes it.
+ */
+export function boundAnswer(
+  command: { readonly middlewareStack: object },
+  what: string,
+  { content = false }: { readonly content?: boolean } = {},
+): void {
+  stackOf(command).add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const response = result.response as HttpAnswer; // an HTTP response, in this step
+      const { body, headers, statusCode } = response;
+      if (Number(headers["content-length"]) <= mostAnswerBytes || (content && statusCode < 300))
+        return result;
+      if (body?.[Symbol.asyncIterator] === undefined) return result;
+      response.body = Readable.from(bounded(body, what), { objectMode: false });
+      return result;
+    },
+    { step: "deserialize", priority: "low", name: "blobReplicaAnswer" },
+  );
+}
+
+interface HttpAnswer {
+  readonly statusCode: number;
+  readonly headers: Record<string, string>;
+  body?: Body;
+}
+
+/** Whoever leaves this loop ends the connection. */
+async function* bounded(body: Body, what: string): AsyncGenerator<Uint8Array, void, undefined> {
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > mostAnswerBytes) {
+      throw new BlobError("unavailable", `${what}: the answer has more than ${mostAnswerBytes} bytes`);
+    }
+    yield chunk;
+  }
+}
+
+/** Every command's: a middleware that looks at requests and answers only is the same for all of them. */
+function stackOf(command: { readonly middlewareStack: object }): PutObjectCommand["middlewareStack"] {
+  return command.middlewareStack as PutObjectCommand["middlewareStack"];
 }

@@ -1,3 +1,4 @@
+import { Assembly } from "../assembly.js";
 import { BlobError } from "../errors.js";
 import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
@@ -21,11 +22,12 @@ import { KeyedLock } from "../stores/keyed-lock.js";
 import { pool } from "../stores/pool.js";
 import { listPages } from "./listing.js";
 import type { S3StoreOptions } from "./options.js";
-import { readVerified } from "./reading.js";
+import { type ReadOptions, readVerified } from "./reading.js";
 import type { S3Sender } from "./requests.js";
 import { deleteObject, headObject, isConflict, isCutOff, putObject } from "./writing.js";
 
 const defaultConcurrency = 32;
+const defaultMaxBlobBytes = 1024 ** 3;
 /** Refs that were seen to be damaged, and are overwritten by the next put. */
 const mostDamaged = 10_000;
 const conflictTries = 5;
@@ -33,7 +35,8 @@ const conflictTries = 5;
 /**
  * An object for each blob, `<prefix><ref>`, in a bucket of any server that speaks S3. What is read is compared with its ref ("corrupt"). A put of what is there compares
  * its length and, where the server keeps it, its SHA-256, and overwrites what differs, as it does with what this store has seen to be damaged; it does not read it. A
- * blob is one object of one request: at most 5 GiB. A put that is aborted may still be done by the server. The buckets must list their keys in order: those of S3 Express One Zone do not.
+ * blob is one object of one request: at most 5 GiB, and `get` takes no more than `maxBlobBytes`. What is no content, as an error or a page of a listing, is
+ * "unavailable" beyond 16 MiB. A put that is aborted may still be done by the server. The buckets must list their keys in order: those of S3 Express One Zone do not.
  * @throws BlobError "invalid-argument"
  */
 export function s3Store(options: S3StoreOptions): BlobStore {
@@ -47,8 +50,11 @@ export function s3Store(options: S3StoreOptions): BlobStore {
   if (typeof prefix !== "string") throw new BlobError("invalid-argument", "prefix is text");
   return new S3Store(
     { client, bucket, prefix },
-    checkCount("concurrency", options.concurrency ?? defaultConcurrency, 1),
-    options.conditionalPut ?? true,
+    {
+      concurrency: checkCount("concurrency", options.concurrency ?? defaultConcurrency, 1),
+      maxBlobBytes: checkCount("maxBlobBytes", options.maxBlobBytes ?? defaultMaxBlobBytes, 0),
+      conditional: options.conditionalPut ?? true,
+    },
   );
 }
 
@@ -61,6 +67,7 @@ class S3Store implements BlobStore {
     keyOf(ref: Ref): string;
   };
   readonly #concurrency: number;
+  readonly #maxBlobBytes: number;
   /** So that of the puts of this process one has `added`, on any server. */
   readonly #writes = new KeyedLock<Ref>();
   readonly #damaged = new Set<Ref>();
@@ -68,35 +75,32 @@ class S3Store implements BlobStore {
 
   constructor(
     place: { readonly client: S3Sender; readonly bucket: string; readonly prefix: string },
-    concurrency: number,
-    conditional: boolean,
+    settings: { readonly concurrency: number; readonly maxBlobBytes: number; readonly conditional: boolean },
   ) {
     this.#place = { ...place, keyOf: (ref) => place.prefix + ref };
-    this.#concurrency = concurrency;
-    this.#conditional = conditional;
+    this.#concurrency = settings.concurrency;
+    this.#maxBlobBytes = settings.maxBlobBytes;
+    this.#conditional = settings.conditional;
   }
 
-  async get(ref: Ref, options: CallOptions = {}): Promise<Uint8Array> {
-    const pieces: Uint8Array[] = [];
-    let length = 0;
-    for await (const piece of this.stream(ref, options)) {
-      pieces.push(piece);
-      length += piece.length;
-    }
-    const blob = new Uint8Array(length);
-    let at = 0;
-    for (const piece of pieces) {
-      blob.set(piece, at);
-      at += piece.length;
-    }
-    return blob;
+  async get(ref: Ref, { signal }: CallOptions = {}): Promise<Uint8Array> {
+    const pieces = new Assembly();
+    for await (const piece of this.#read(ref, { signal, maxBytes: this.#maxBlobBytes })) pieces.add(piece);
+    const blob = pieces.take();
+    // A part of what came from the network would keep all of that in memory.
+    return blob.length === blob.buffer.byteLength ? blob : new Uint8Array(blob);
   }
 
-  async *stream(ref: Ref, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+  stream(ref: Ref, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#read(ref, { signal });
+  }
+
+  async *#read(ref: Ref, options: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal } = options;
     signal?.throwIfAborted();
     parseRef(ref);
     try {
-      yield* readVerified(this.#place, ref, signal);
+      yield* readVerified(this.#place, ref, options);
     } catch (error) {
       if (error instanceof BlobError && error.code === "corrupt" && this.#damaged.size < mostDamaged) {
         this.#damaged.add(ref);

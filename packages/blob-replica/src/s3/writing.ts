@@ -3,7 +3,7 @@ import type { Ref } from "../ref.js";
 import { systemCode } from "../stores/file-errors.js";
 import { nameOf, s3Error, statusOf } from "./errors.js";
 import type { Place } from "./reading.js";
-import { changeHeaders, request } from "./requests.js";
+import { boundAnswer, changeHeaders, request } from "./requests.js";
 
 /** The ref is the content's SHA-256: the server compares, and nobody hashes it again. `ifNone`: only when there is nothing. @throws BlobError */
 export async function putObject(
@@ -24,6 +24,7 @@ export async function putObject(
     headers["x-amz-content-sha256"] = ref;
   });
   const what = `writing ${ref} to the bucket ${place.bucket}`;
+  boundAnswer(command, what);
   return await request(what, signal, async (abortSignal) => {
     try {
       await place.client.send(command, { abortSignal });
@@ -64,6 +65,7 @@ export async function headObject(
     ChecksumMode: "ENABLED",
   });
   const what = `looking for ${ref} in the bucket ${place.bucket}`;
+  boundAnswer(command, what);
   return await request(what, signal, async (abortSignal) => {
     try {
       const { ContentLength: length, ChecksumSHA256: sha256 } = await place.client.send(command, {
@@ -79,7 +81,7 @@ export async function headObject(
 
 export async function deleteObject(place: Place, ref: Ref, signal: AbortSignal | undefined): Promise<void> {
   const command = new DeleteObjectCommand({ Bucket: place.bucket, Key: place.keyOf(ref) });
-  await request(`deleting ${ref} of the bucket ${place.bucket}`, signal, (abortSignal) =>
-    place.client.send(command, { abortSignal }),
-  );
+  const what = `deleting ${ref} of the bucket ${place.bucket}`;
+  boundAnswer(command, what);
+  await request(what, signal, (abortSignal) => place.client.send(command, { abortSignal }));
 }

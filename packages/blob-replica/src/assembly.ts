@@ -1,5 +1,4 @@
-import { uninitialized } from "../uninitialized.js";
-import { asBytes } from "./wire.js";
+import { uninitialized } from "./uninitialized.js";
 
 /** Smaller pieces are copied together: each that is kept as it came costs some hundred bytes beside its own. */
 const smallBytes = 4096;
@@ -38,7 +37,12 @@ export class Assembly {
   take(): Uint8Array {
     this.#endBlock();
     const [first] = this.#pieces;
-    const blob = this.#pieces.length === 1 && first ? asBytes(first) : joined(this.#pieces, this.#bytes);
+    // No Buffer, whose `slice` is a view.
+    const one =
+      this.#pieces.length === 1 && first
+        ? new Uint8Array(first.buffer, first.byteOffset, first.length)
+        : undefined;
+    const blob = one ?? joined(this.#pieces, this.#bytes);
     this.clear();
     return blob;
   }
