@@ -23,11 +23,11 @@ describe("collecting the garbage of an archive", () => {
     const kept = "orders/3/139000000000000001_0-63";
     await put(archive, NAME, draft);
     await put(archive, kept, draft);
-    expect(await archive.collect()).toEqual({ kept: 22, deleted: 0, waiting: 0 });
+    expect(await archive.collect()).toEqual({ kept: 22, deleted: 0, waiting: 0, failed: 0 });
     await archive.drop(NAME);
-    expect(await archive.collect()).toEqual({ kept: 11, deleted: 0, waiting: 11 });
+    expect(await archive.collect()).toEqual({ kept: 11, deleted: 0, waiting: 11, failed: 0 });
     await readAll(archive, kept, draft);
-    expect(await archive.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0 });
+    expect(await archive.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0, failed: 0 });
     expect(await refsOf(store)).toHaveLength(11);
     await readAll(archive, kept, draft);
   });
@@ -97,13 +97,38 @@ describe("collecting the garbage of an archive", () => {
     const collecting = openBlobArchive({ store, names, chunkBytes });
     const putting = codeOf(put(other, NAME, draft));
     await half.opened;
-    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 0, waiting: 10 });
-    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 10, waiting: 0 });
+    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 0, waiting: 10, failed: 0 });
+    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 10, waiting: 0, failed: 0 });
     go.open();
     expect(await putting).toBe("unavailable");
     expect(await names.get(NAME)).toBeUndefined();
     await put(other, NAME, draft);
     await readAll(collecting, NAME, draft);
+  });
+
+  it("goes on when some of it can't be deleted, says so, and deletes that the next time", async () => {
+    const store = memoryStore();
+    const away = new Error("the disk is away");
+    let broken = 3;
+    const archive = openBlobArchive({
+      store: hooked(store, (call) => {
+        if (call === "delete" && broken-- > 0) throw away;
+      }),
+      names: memoryNames(),
+      chunkBytes,
+    });
+    await put(archive, NAME, draft);
+    await archive.drop(NAME);
+    await archive.collect();
+    expect(await archive.collect()).toEqual({
+      kept: 0,
+      deleted: 8,
+      waiting: 3,
+      failed: 3,
+      firstFailure: away,
+    });
+    expect(await archive.collect()).toEqual({ kept: 0, deleted: 3, waiting: 0, failed: 0 });
+    expect(await refsOf(store)).toEqual([]);
   });
 
   it("leaves alone what another process began to put after it began", async () => {
@@ -128,7 +153,7 @@ describe("collecting the garbage of an archive", () => {
     await put(openBlobArchive({ store, names, chunkBytes }), NAME, draft);
     go.open();
     expect(await collected).toMatchObject({ deleted: 0, waiting: 22 });
-    expect(await collecting.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0 });
+    expect(await collecting.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0, failed: 0 });
     await readAll(collecting, NAME, draft);
   });
 

@@ -74,6 +74,11 @@ class RunningUpkeep implements Upkeep {
         const report = await this.#inTurn(() => blobs.collect({ signal }));
         // What was found is deleted the next time.
         if (report.waiting > 0) this.#mayHaveGarbage = true;
+        if (report.failed > 0)
+          log.error(
+            `${report.failed} blobs of the archive's garbage can't be deleted, and wait for the next time`,
+            report.firstFailure,
+          );
         log.debug("archive collected", report);
       } catch (error) {
         if (this.#stop.signal.aborted) return;

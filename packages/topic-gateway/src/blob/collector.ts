@@ -31,8 +31,12 @@ export interface CollectReport {
   /** With a name, or being put by this process. */
   readonly kept: number;
   readonly deleted: number;
-  /** Garbage that the next collection deletes. */
+  /** Garbage that the next collection deletes, what failed included. */
   readonly waiting: number;
+  /** Garbage that could not be deleted now. */
+  readonly failed: number;
+  /** Why, for the first of it. */
+  readonly firstFailure?: unknown;
 }
 
 /** A put under way: what it has put so far, and the generation in which it may be named. */
@@ -110,7 +114,8 @@ export class Collector {
       roots: () => this.#roots(options),
       grace: { afterMs: 0, candidates: this.#candidates },
     });
-    return { kept: report.marked, deleted: report.deleted, waiting: report.candidates };
+    const { marked: kept, deleted, candidates: waiting, failed, failures } = report;
+    return { kept, deleted, waiting, failed, ...(failures[0] && { firstFailure: failures[0].error }) };
   }
 
   async #beginGeneration(options: { readonly signal?: AbortSignal }): Promise<void> {
