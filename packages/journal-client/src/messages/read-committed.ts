@@ -19,7 +19,6 @@ export interface ReadCommittedOptions<M> extends ReadMessagesOptions<M> {
  */
 export class ReadCommitted<M> implements MessageIterator<M>, AsyncIterable<Envelope<M>> {
   readonly sequencer: Sequencer<M>;
-  readonly #client: RoutedJournalClient;
   readonly #request: ReadRequest;
   readonly #options: ReadCommittedOptions<M>;
   readonly #uncommitted: ReadUncommitted<M>;
@@ -27,7 +26,6 @@ export class ReadCommitted<M> implements MessageIterator<M>, AsyncIterable<Envel
 
   /** Nothing is sent before the first `next`. @throws JournalError "invalid-argument" */
   constructor(client: RoutedJournalClient, request: ReadRequest, options: ReadCommittedOptions<M>) {
-    this.#client = client;
     this.#request = request;
     this.#options = options;
     this.sequencer = options.sequencer ?? new Sequencer<M>({ onWarning: options.onWarning });
@@ -50,7 +48,7 @@ export class ReadCommitted<M> implements MessageIterator<M>, AsyncIterable<Envel
       if (this.sequencer.queueUncommitted(envelope) === "ack-commit-replay") {
         const { journal, begin, end } = this.sequencer.replayRange();
         const request = { ...this.#request, journal, offset: begin, endOffset: end };
-        this.#replay = new ReadUncommitted(this.#client, request, this.#options);
+        this.#replay = this.#uncommitted.again(request);
         this.sequencer.startReplay(this.#replay);
       }
     }

@@ -1,12 +1,13 @@
 import type { RoutedJournalClient } from "../client/routed-journal-client.js";
 import { isJournalError, JournalError } from "../errors.js";
-import { getJournal } from "../list/list-journals.js";
 import type { JournalSpec } from "../protocol/journal-spec.js";
 import { argument, checkArray, checkObject } from "../protocol/refusal.js";
 import type { ReadRequest } from "../protocol/requests.js";
 import { BufferedReader } from "../read/buffered-reader.js";
 import { RetryReader } from "../read/retry-reader.js";
 import type { RetryReaderOptions } from "../read/retry-reader-options.js";
+import { Turns } from "../read/turns.js";
+import { askedSpec } from "./asked-spec.js";
 import { type Framing, framingOf } from "./framing.js";
 import { contentTypeLabel, labelValue } from "./mapping.js";
 import type { Envelope, MessageIterator, MessageType } from "./message.js";
@@ -39,6 +40,8 @@ export class ReadUncommitted<M> implements MessageIterator<M>, AsyncIterable<Env
   readonly #options: ReadMessagesOptions<M>;
   readonly #buffered: BufferedReader;
   #journal: OpenedJournal<M> | undefined;
+  /** While the journal is asked for. */
+  #opening: Turns | undefined;
 
   /** Nothing is sent before the first `next`. @throws JournalError "invalid-argument" */
   constructor(client: RoutedJournalClient, request: ReadRequest, options: ReadMessagesOptions<M>) {
@@ -100,9 +103,23 @@ export class ReadUncommitted<M> implements MessageIterator<M>, AsyncIterable<Env
   }
 
   async #open(): Promise<OpenedJournal<M>> {
-    const { signal, framings } = this.#options;
+    const { framings, clock, random, onRetry, signal } = this.#options;
     const name = this.reader.journal;
-    const spec = await getJournal(this.#client, name, { signal });
+    const opening = new Turns(signal);
+    this.#opening = opening;
+    const options = {
+      signal: opening.signal,
+      ...(clock && { clock }),
+      ...(random && { random }),
+      ...(onRetry && { onRetry }),
+    };
+    let spec: JournalSpec;
+    try {
+      spec = await askedSpec(this.#client, this.reader.request, options);
+    } finally {
+      this.#opening = undefined;
+      opening.cancel(undefined);
+    }
     const framing = framingOf(framings, labelValue(spec.labels, contentTypeLabel), name);
     // With the `;meta` of the request, which tells two readers of one journal apart.
     return { spec: { ...spec, name }, framing };
@@ -111,6 +128,14 @@ export class ReadUncommitted<M> implements MessageIterator<M>, AsyncIterable<Env
   /** Ends the reading, also one that waits. */
   close(): void {
     this.reader.cancel();
+    this.#opening?.cancel(undefined);
+  }
+
+  /** Another reader of the same journal, which need not ask for it again. */
+  again(request: ReadRequest): ReadUncommitted<M> {
+    const other = new ReadUncommitted(this.#client, request, this.#options);
+    if (other.reader.journal === this.reader.journal) other.#journal = this.#journal;
+    return other;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Envelope<M>, void, void> {
