@@ -5,6 +5,8 @@ import {
   JournalClient,
   type JournalClientOptions,
   type ReadRequest,
+  type ReadResponse,
+  RetryReader,
   type RetryReaderOptions,
   type RoutedJournalClient,
 } from "@x/journal-client";
@@ -47,7 +49,7 @@ export interface ReadToHead {
 }
 
 export async function readToHead(
-  client: JournalClient,
+  client: RoutedJournalClient,
   request: string | ReadRequest,
   options: RetryReaderOptions = {},
 ): Promise<ReadToHead> {
@@ -55,7 +57,7 @@ export async function readToHead(
   const jumps: [bigint, bigint][] = [];
   const retries: unknown[] = [];
   let direct = 0;
-  const reader = client.retryReader(typeof request === "string" ? { journal: request } : request, {
+  const reader = new RetryReader(client, typeof request === "string" ? { journal: request } : request, {
     signal: AbortSignal.timeout(60_000),
     onOffsetJump: (from, to) => jumps.push([from, to]),
     onRetry: ({ error }) => retries.push(error),
@@ -113,8 +115,8 @@ export const persisted: Pick<GazetteJournal, "fragmentBytes" | "refreshSeconds">
   refreshSeconds: 1,
 };
 
-/** The client, with each Append RPC told to a recorder: what was sent, and what was told of it. */
-export function recorded(client: RoutedJournalClient, recorder: AppendRecorder): RoutedJournalClient {
+/** The client, with other ways to do some of what it does. */
+function withOthers(client: RoutedJournalClient, others: Partial<RoutedJournalClient>): RoutedJournalClient {
   return {
     route: (item) => client.route(item),
     updateRoute: (item, route) => client.updateRoute(item, route),
@@ -122,7 +124,7 @@ export function recorded(client: RoutedJournalClient, recorder: AppendRecorder):
       return client.isNoopRouter;
     },
     openRead: (request, options) => client.openRead(request, options),
-    openAppend: (request, options) => recordedStream(client.openAppend(request, options), request, recorder),
+    openAppend: (request, options) => client.openAppend(request, options),
     openList: (request, options) => client.openList(request, options),
     apply: (request, options) => client.apply(request, options),
     listFragments: (request, options) => client.listFragments(request, options),
@@ -130,31 +132,73 @@ export function recorded(client: RoutedJournalClient, recorder: AppendRecorder):
     get fragments() {
       return client.fragments;
     },
+    ...others,
   };
 }
 
-function recordedStream(
-  stream: AppendStream,
-  { journal }: AppendRequest,
-  recorder: AppendRecorder,
-): AppendStream {
-  const sent: Buffer[] = [];
-  return {
-    write: (content) => {
-      sent.push(Buffer.from(content));
-      return stream.write(content);
+/** The client, with another stream in the place of each Append RPC's. */
+export function withAppends(
+  client: RoutedJournalClient,
+  wrap: (stream: AppendStream, request: AppendRequest) => AppendStream,
+): RoutedJournalClient {
+  return withOthers(client, {
+    openAppend: (request, options) => wrap(client.openAppend(request, options), request),
+  });
+}
+
+/** The client, with each answer of a Read RPC as `change` gives it, and with something done before each fragment is fetched. */
+export function withReads(
+  client: RoutedJournalClient,
+  change: (response: ReadResponse) => ReadResponse,
+  beforeFetch: () => Promise<void> = async () => {},
+): RoutedJournalClient {
+  return withOthers(client, {
+    openRead: (request, options) => {
+      const responses = client.openRead(request, options)[Symbol.asyncIterator]();
+      const changed: AsyncIterableIterator<ReadResponse, undefined> = {
+        next: async () => {
+          const next = await responses.next();
+          return next.done === true ? { done: true, value: undefined } : { value: change(next.value) };
+        },
+        return: async () => {
+          await responses.return?.();
+          return { done: true, value: undefined };
+        },
+        [Symbol.asyncIterator]: () => changed,
+      };
+      return changed;
     },
-    commit: async () => {
-      const records = recordsOf(Buffer.concat(sent));
-      try {
-        const response = await stream.commit();
-        recorder.rpcs.push({ journal, records, outcome: response.status === "OK" ? "committed" : "refused" });
-        return response;
-      } catch (error) {
-        recorder.rpcs.push({ journal, records, outcome: "unknown" });
-        throw error;
-      }
+    fragments: {
+      get: async (url, options) => {
+        await beforeFetch();
+        return await client.fragments.get(url, options);
+      },
     },
-    abort: () => stream.abort(),
-  };
+  });
+}
+
+/** The client, with each Append RPC told to a recorder: what was sent, and what was told of it. */
+export function recorded(client: RoutedJournalClient, recorder: AppendRecorder): RoutedJournalClient {
+  return withAppends(client, (stream, { journal }) => {
+    const sent: Buffer[] = [];
+    return {
+      write: (content) => {
+        sent.push(Buffer.from(content));
+        return stream.write(content);
+      },
+      commit: async () => {
+        const records = recordsOf(Buffer.concat(sent));
+        try {
+          const response = await stream.commit();
+          const outcome = response.status === "OK" ? "committed" : "refused";
+          recorder.rpcs.push({ journal, records, outcome });
+          return response;
+        } catch (error) {
+          recorder.rpcs.push({ journal, records, outcome: "unknown" });
+          throw error;
+        }
+      },
+      abort: () => stream.abort(),
+    };
+  });
 }

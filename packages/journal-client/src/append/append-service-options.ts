@@ -24,6 +24,9 @@ export interface AppendServiceOptions {
   /**
    * Bytes of appends in memory, over all journals, above which `ready` waits; an append that would take more than twice as much fails with
    * "buffer-full". Sending what was spilled may take one buffer, of up to 128 KiB, besides. Default 64 MiB.
+   *
+   * Not counted is what RPCs that are under way hold until the broker takes it: a copy of up to 1 MiB of their batch each, also when that is in
+   * a file. Where brokers take nothing while hundreds of journals have large batches, that is several times the bound: some 350 MiB for 1,000.
    */
   readonly maxMemoryBytes?: number;
   /** Once a batch is larger, the next append begins another. Default 64 MiB. */

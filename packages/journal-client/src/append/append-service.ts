@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type {
   AppendStream,
   CallOptions,
@@ -57,6 +58,8 @@ export type { AppendServiceOptions, SpillOptions } from "./append-service-option
 export class AppendService implements AsyncJournalClient, AsyncDisposable {
   readonly #client: RoutedJournalClient;
   readonly #signal: AbortSignal | undefined;
+  /** Aborted with the signal, which one listens to instead of each RPC: there may be thousands. */
+  readonly #rpcs = new AbortController();
   readonly #memory: ChunkMemory;
   readonly #spill: Spill | undefined;
   readonly #room: RoomQueue;
@@ -75,6 +78,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
     const { maxMemoryBytes, maxSpillBytes, cutoffBytes } = boundsOf(options);
     this.#client = client;
     this.#signal = signal;
+    setMaxListeners(0, this.#rpcs.signal);
     // With little memory, small chunks: a journal must not take all of it.
     const chunkBytes = Math.min(DEFAULT_CHUNK_BYTES, Math.max(4096, Math.floor(maxMemoryBytes / 64)));
     const memory = new ChunkMemory(chunkBytes, 2 * maxMemoryBytes);
@@ -105,7 +109,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
       buffers,
       clock,
       random,
-      signal,
+      signal: signal && this.#rpcs.signal,
       onRetry: (journal: string, error: unknown, attempt: number, delayMs: number) =>
         tell(onEvent, { type: "retry", journal, error, attempt, delayMs }),
     };
@@ -132,7 +136,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
     if (typeof request?.journal !== "string") checkAppendRequest(request);
     const journal = stripMeta(request.journal);
     const chain = this.#chains.get(journal) ?? new JournalChain(journal, this.#service);
-    if (this.#signal?.aborted) this.#aborted = true;
+    if (this.#signal?.aborted && !this.#aborted) this.#onAbort();
     const append = chain.start(request, dependencies);
     if (this.#aborted) chain.giveUp(this.#signal?.reason);
     if (this.#chains.size === 0) this.#signal?.addEventListener("abort", this.#onAbort);
@@ -247,6 +251,7 @@ export class AppendService implements AsyncJournalClient, AsyncDisposable {
   readonly #onAbort = (): void => {
     this.#aborted = true;
     for (const chain of this.#chains.values()) chain.giveUp(this.#signal?.reason);
+    this.#rpcs.abort(this.#signal?.reason);
     this.#room.look();
   };
 

@@ -107,6 +107,21 @@ export class Appender implements AsyncDisposable {
   }
 
   /**
+   * Resolves when the next `write` need not wait for flow control: for content that can stay elsewhere until then, such as in a file.
+   * @throws as `write`, when the RPC cannot begin
+   */
+  async ready(): Promise<void> {
+    const attempt = this.#enter();
+    try {
+      await this.#start(attempt).ready?.();
+    } catch (error) {
+      throw await this.#fail(attempt, error);
+    } finally {
+      attempt.busy = false;
+    }
+  }
+
+  /**
    * Commits what was written (nothing, for a barrier) and gives the broker's answer, whose status is OK.
    * @throws JournalError of any other status; "transport" or "invalid-response", behind which the append may have been committed (not so when
    * the error says `nothingSent`); "aborted" after an `abort` meanwhile: then `outcomeUnknown` and the message say that it may have been, too

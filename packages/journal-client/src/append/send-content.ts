@@ -19,6 +19,8 @@ export async function sendContent(
   const { chunkBytes } = memory;
   try {
     for (let from = 0; from < chunks.length; ) {
+      // While the broker takes nothing, what comes next may go to a file, and needs no buffer to be sent from.
+      await appender.ready();
       const chunk = chunks[from] as Chunk;
       let end = endOfRun(chunks, from, chunkBytes);
       let buffer = end - from > 1 ? buffers.tryTake(bytesOf(chunks, from, end)) : undefined;

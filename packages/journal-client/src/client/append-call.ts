@@ -10,8 +10,8 @@ import type { AppendStream } from "./routed-journal-client.js";
 
 /** Larger chunks are split: brokers take messages of up to 4 MiB unless they are told otherwise, and smaller ones flow better. */
 const MAX_CHUNK_BYTES = 256 * 1024;
-/** So much may wait for the broker before a write waits, too. */
-const MAX_UNSENT_BYTES = 1024 * 1024;
+/** With so much waiting for the broker, a write waits too. Besides, grpc-js and HTTP/2 hold some hundred KiB of a call. */
+const MAX_UNSENT_BYTES = 256 * 1024;
 
 export interface AppendCallOptions {
   readonly method: Method;
@@ -138,11 +138,21 @@ export class AppendCall implements AppendStream {
     }
     if (!this.#isOpen) await this.#opened;
     this.#checkNotCommitting();
-    for (let at = 0; at < content.length && this.#outcome === undefined; at += MAX_CHUNK_BYTES) {
+    for (let at = 0; at < content.length; at += MAX_CHUNK_BYTES) {
+      if (this.#isFull()) await this.ready();
+      if (this.#outcome !== undefined) break;
       this.#send(encodeAppendContent(content.subarray(at, at + MAX_CHUNK_BYTES)));
-      while (this.#unsent > MAX_UNSENT_BYTES && this.#outcome === undefined) await this.#progress();
     }
     return !this.#answered();
+  }
+
+  async ready(): Promise<void> {
+    if (!this.#isOpen) await this.#opened;
+    while (this.#isFull()) await this.#progress();
+  }
+
+  #isFull(): boolean {
+    return this.#unsent >= MAX_UNSENT_BYTES && this.#outcome === undefined;
   }
 
   async commit(): Promise<AppendResponse> {

@@ -37,6 +37,11 @@ export interface AppendStream {
    * @throws JournalError "transport"
    */
   write(content: Uint8Array): Promise<boolean>;
+  /**
+   * Resolves when the next `write` need not wait for flow control, also because the RPC has ended. Until then the bytes of that may be
+   * elsewhere. Never rejects. Without it, only `write` waits.
+   */
+  ready?(): Promise<void>;
   /** Sends the empty chunk that commits, and gives the broker's answer, whatever its status. @throws JournalError "transport", "invalid-response" */
   commit(): Promise<AppendResponse>;
   /** Ends the RPC without commit: the broker discards all of it. Settles when nothing of the call is left. Never rejects. */
