@@ -20,6 +20,7 @@ interface Click {
 }
 
 const journal = "clicks/one";
+const PERMISSION_DENIED = 7;
 const UNAVAILABLE = 14;
 const options = {
   type: jsonMessages<Click>("uuid"),
@@ -83,35 +84,45 @@ describe("a reader of messages, while brokers are away for a moment", () => {
     expect(await readAll(new Sequencer())).toEqual([0, 1, 2]);
   });
 
-  it("reads a long transaction again when they are away while it asks for the journal once more", async () => {
+  it("reads a long transaction again without asking for the journal once more", async () => {
     broker.grow(journal, transaction(30));
-    broker.onList(serveList);
-    broker.onList(fail(UNAVAILABLE));
+    let lists = 0;
+    broker.onList((call) => {
+      lists++;
+      return serveList(call);
+    });
+    broker.onList(() => expect.fail("it asked again"));
     expect(await readAll(new Sequencer({ buffer: 4 }))).toEqual(Array.from({ length: 30 }, (_, n) => n));
+    expect(lists).toBe(1);
+    expect(broker.reads.length).toBeGreaterThan(1);
   });
 
-  it("goes on by a further `next` when that has failed", async () => {
-    broker.grow(journal, transaction(30));
-    broker.onList(fail(UNAVAILABLE));
-    broker.onList(serveList);
-    broker.onList(fail(UNAVAILABLE));
+  it("throws what a reader would that is refused again and again, and goes on by a further `next`", async () => {
+    broker.grow(journal, transaction(3));
+    for (let time = 0; time < 4; time++) broker.onList(fail(PERMISSION_DENIED));
     const endOffset = BigInt(broker.content(journal).length);
-    const sequencer = new Sequencer<Click>({ buffer: 4 });
-    const reader = new ReadCommitted(client, { journal, endOffset }, { ...options, sequencer });
-    const got: number[] = [];
-    const failures: unknown[] = [];
-    for (;;) {
-      try {
-        const envelope = await reader.next();
-        if (envelope === undefined) break;
-        got.push(envelope.message.n);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    expect(got).toEqual(Array.from({ length: 30 }, (_, n) => n));
-    for (const failure of failures) {
-      expect(failure).toMatchObject({ code: "transport", grpcCode: UNAVAILABLE });
-    }
+    const reader = new ReadCommitted(client, { journal, endOffset }, options);
+    await expect(reader.next()).rejects.toMatchObject({ code: "transport", grpcCode: PERMISSION_DENIED });
+    for (let n = 0; n < 3; n++) expect((await reader.next())?.message.n).toBe(n);
+    expect(await reader.next()).toBeUndefined();
+  });
+
+  it("ends at once when it is closed while nobody answers what it asks", async () => {
+    let asked = (): void => {};
+    const hangs = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    broker.onList(() => {
+      asked();
+      return new Promise<void>(() => {});
+    });
+    const reader = new ReadCommitted(client, { journal }, options);
+    const failure = reader.next().then(
+      () => expect.fail("it gave something"),
+      (error: unknown) => error,
+    );
+    await hangs;
+    reader.close();
+    expect(await failure).toMatchObject({ name: "AbortError" });
   });
 });

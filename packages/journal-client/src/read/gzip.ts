@@ -3,7 +3,7 @@ import { createGunzip, type ZlibOptions } from "node:zlib";
 import { JournalError } from "../errors.js";
 import { corrupt, type Decoder, fileTooShort } from "./decoder.js";
 
-/** Of output. Each piece costs two changes of threads, a tenth of a millisecond or two: with pieces of 512 KiB a quarter of the time. */
+/** Of output. Each piece costs two changes of threads, so that smaller ones are slower. */
 const CHUNK_BYTES = 1024 * 1024;
 
 /** No further ahead than one piece: the types do not know that zlib's streams take the options of streams. */
