@@ -1,3 +1,4 @@
+import { isBytes } from "./bytes.js";
 import { describeValue, SpaceError } from "./space-error.js";
 
 // MurmurHash3_x64_128 by Austin Appleby, who placed it in the public domain: https://github.com/aappleby/smhasher,
@@ -156,7 +157,7 @@ function hashBytes(bytes: Uint8Array, length: number, seed: number): void {
 /** Hashes a string's UTF-8 or the bytes into `resultHalves`. */
 function hash(input: string | Uint8Array, seed: number): void {
   if (typeof input !== "string") {
-    if (!(input instanceof Uint8Array)) {
+    if (!isBytes(input)) {
       throw new SpaceError(
         "invalid-argument",
         `What is hashed is a string or a Uint8Array, and this is ${describeValue(input)}.`,
