@@ -50,13 +50,13 @@ export class CallRun<V> implements MachineCall<V> {
     return this.#delivery.read();
   }
 
-  /** The reader wants no more. Resolves at once, or with `waitForLosers` when they have returned. */
+  /** The reader wants no more. Resolves at once, or with `waitForLosers` when they have returned. @throws `signal.reason` while it waits for them */
   async leave(): Promise<void> {
     this.#delivery.clear();
     this.#outcome = { failure: undefined };
     this.#stop();
     this.#tellReader();
-    if (this.#begun?.options.waitForLosers) await this.settled;
+    if (this.#begun?.options.waitForLosers) await unlessAborted(this.settled, this.#begun.options.signal);
   }
 
   readonly #onAbort = (): void => {
@@ -291,5 +291,20 @@ export class CallRun<V> implements MachineCall<V> {
     if (this.#open > 0 && this.#begun?.options.waitForLosers) return;
     this.#begun?.options.signal?.removeEventListener("abort", this.#onAbort);
     this.#delivery.end(this.#outcome.failure);
+  }
+}
+
+/** @throws `signal.reason` when it is aborted before that */
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal?.reason);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort);
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -245,6 +245,35 @@ describe("a loser", () => {
     }
   });
 
+  it("is not waited for any longer when the signal aborts, also by who has left the loop", async () => {
+    for (const before of [false, true]) {
+      const controller = new AbortController();
+      const { clock, random } = steady();
+      const { sent, rpc } = handAnswered();
+      const options = {
+        clock,
+        random,
+        hedge: { afterMs: 5 },
+        waitForLosers: true,
+        signal: controller.signal,
+      };
+      const started = call([1], pair, rpc, options);
+      const first = started.next();
+      await clock.advance(5);
+      sent[1]?.resolve("answer");
+      await first;
+      if (before) controller.abort("out");
+      const left = started.return();
+      left.catch(() => {});
+      await settled();
+      controller.abort("out");
+      await expect(left).rejects.toBe("out");
+      sent[0]?.resolve("after all");
+      await started.settled;
+      expect(await started.return()).toEqual({ done: true, value: undefined });
+    }
+  });
+
   it("yields in vain after it was cancelled, and is closed", async () => {
     const { clock, random } = steady();
     let closed = false;

@@ -260,6 +260,39 @@ describe("an rpc", () => {
     }
   });
 
+  it("with perPoint that gives one value again and again is ended, and its other points go elsewhere", async () => {
+    const { clock, random } = steady();
+    let given = 0;
+    let liar: string | undefined;
+    const ended = drain(
+      call(
+        [1, 2],
+        pair,
+        async function* ({ name }, offsets) {
+          liar ??= name;
+          if (name !== liar) {
+            for (const offset of offsets) yield { offset, value: name };
+            return;
+          }
+          for (;;) {
+            given++;
+            yield { offset: 0, value: name };
+            await new Promise<void>((resolve) => clock.setTimer(40, resolve));
+          }
+        },
+        { clock, random, perPoint: true, hedge: false, idleTimeoutMs: 50 },
+      ),
+    );
+    await clock.advance(1000);
+    const { chunks, error } = await ended;
+    expect(error).toBeUndefined();
+    expect(chunks.map(({ offsets, result }) => [...offsets, result])).toEqual([
+      [0, liar],
+      [1, liar === "a" ? "b" : "a"],
+    ]);
+    expect(given).toBe(5);
+  });
+
   it("that calls the fanout again from within is fine", async () => {
     const fanout = createFanout<Server>(steady());
     const { chunks } = await drain(

@@ -19,11 +19,11 @@ export function onResult<P, V>(
     return;
   }
   const rank = offset === undefined ? -1 : rankCarried(request, offset);
-  if (rank < 0) {
-    const error = new FanoutError(
-      "bad-result",
-      `A request gave a value for the offset ${offset}, which it was not asked for.`,
-    );
+  // One may say things twice, but not for ever: each value shows that it is alive.
+  const surplus = ++request.values > 2 * request.ranks.length;
+  if (rank < 0 || surplus) {
+    const what = rank < 0 ? "which it was not asked for" : "after twice as many values as it was asked for";
+    const error = new FanoutError("bad-result", `A request gave a value for the offset ${offset}, ${what}.`);
     state.actions.push({ type: "abort", request: request.id });
     fail(state, request, { error, verdict: { class: "retryable" } });
     return;

@@ -35,6 +35,7 @@ export function send<P, V>(
     server,
     ranks,
     left: ranks.length,
+    values: 0,
     attempt,
     sentAtMs: state.nowMs,
     pausesAtSend: call.pauses,

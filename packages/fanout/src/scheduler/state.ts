@@ -104,8 +104,9 @@ export interface Request<P, V> extends Timed {
   readonly server: Server<P, V>;
   /** Ascending. */
   readonly ranks: Uint32Array;
-  /** With `perPoint`, how many of them are not satisfied. */
+  /** With `perPoint`, how many of them are not satisfied, and how many values it gave. */
   left: number;
+  values: number;
   /** Which send of these points it is, from 1; a hedge has that of the request it stands beside. */
   readonly attempt: number;
   readonly sentAtMs: number;
