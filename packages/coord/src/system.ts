@@ -8,15 +8,27 @@ import type { FileHandle, FileSystem } from "./file-system.js";
 // The only module of this package that touches real time, real randomness and the real disk. Everything else takes them
 // as ports, so that a simulation can own them.
 
+/** The longest delay that Node's timers take; a longer one would fire at once. */
+const longestDelayMs = 2 ** 31 - 1;
+
 /** The process's clock. Its timers never keep the process alive. */
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   setTimer(delayMs, callback) {
+    if (delayMs > longestDelayMs) return inSteps(delayMs, callback);
     const timer = setTimeout(callback, delayMs);
     timer.unref();
     return () => clearTimeout(timer);
   },
 };
+
+/** In steps that a timer takes; Infinity is never. */
+function inSteps(delayMs: number, callback: () => void): () => void {
+  let cancel = systemClock.setTimer(longestDelayMs, () => {
+    cancel = systemClock.setTimer(delayMs - longestDelayMs, callback);
+  });
+  return () => cancel();
+}
 
 /** `count` bytes from the operating system's random source. */
 export function systemRandomBytes(count: number): Uint8Array {

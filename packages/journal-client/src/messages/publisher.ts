@@ -18,7 +18,7 @@ export interface PublisherOptions<M> {
   readonly type: MessageType<M>;
   /** One for each content type that the mappings give. */
   readonly framings: readonly Framing<M>[];
-  /** Who publishes. Default: a random one, as no other may have it. */
+  /** Who publishes. Default: a random one, as no other may have it, nor have had: the last append of one that crashed may still come in. */
   readonly producer?: ProducerId;
   readonly clock?: Clock;
   readonly random?: Random;
