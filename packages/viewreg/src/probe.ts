@@ -11,7 +11,7 @@ export interface ServerInfo {
 
 export interface ProbeContext {
   readonly endpoint: Endpoint;
-  /** Aborted when the answer is no longer wanted. */
+  /** Aborted when the answer is no longer wanted, and when the probe has settled: what it began and did not wait for ends then. */
   readonly signal: AbortSignal;
   /** How long an answer may take. */
   readonly timeoutMs: number;

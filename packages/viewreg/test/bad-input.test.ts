@@ -43,7 +43,11 @@ describe("a probe that misbehaves", { timeout: 60_000 }, () => {
     ["no range", { serves: 5 }, /`serves` is a range/],
     ["a range without points", { serves: { from: {}, to: {} } }, /is no range/],
     ["a range that runs backwards", { serves: { from: "b", to: "a" } }, /is no range/],
-    ["a range of another space", { serves: { from: 1, to: 2 } }, /as with the servers before/],
+    [
+      "a range of another space",
+      { serves: { from: 1, to: 2 } },
+      /of hash16, and of utf8Keys with the other servers/,
+    ],
     [
       "a trap",
       {

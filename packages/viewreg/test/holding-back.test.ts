@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ConnectionState } from "../src/index.js";
-import { addresses, openWorld, until, type World } from "./support/world.js";
+import { addresses, named, openWorld, until, type World } from "./support/world.js";
 
 describe("a panic", { timeout: 60_000 }, () => {
   const countIn = (world: World) => world.healthy().length;
@@ -142,6 +142,36 @@ describe("damping", { timeout: 60_000 }, () => {
       world.probes.answer("a:1", {});
       await until(world, () => world.healthy().length === 2, 1000);
     }
+  });
+
+  it("does not hold down a server that its locator forgets and finds again", async () => {
+    const world = openWorld(["a:1", "b:1", "c:1"]);
+    await world.clock.advance(5000);
+    for (let turn = 0; turn < 10; turn++) {
+      world.locator.set(["a:1", "b:1"]);
+      await world.clock.advance(500);
+      world.locator.set(["a:1", "b:1", "c:1"]);
+      await world.clock.advance(500);
+      expect(world.healthy()).toEqual(["a:1", "b:1", "c:1"]);
+    }
+  });
+
+  it("is not forgotten when the locator forgets the server and finds it again", async () => {
+    const world = openWorld(["a:1", "b:1", "c:1"]);
+    await world.clock.advance(5000);
+    for (let fall = 0; fall < 3; fall++) {
+      world.connector.set("c:1", "failed");
+      await world.clock.advance(500);
+      world.connector.set("c:1", "ready");
+      await world.clock.advance(500);
+    }
+    expect(world.healthy()).toEqual(["a:1", "b:1"]);
+    expect(named(world, "damped")).toHaveLength(1);
+    world.locator.set(["a:1", "b:1"]);
+    await world.clock.advance(500);
+    world.locator.set(["a:1", "b:1", "c:1"]);
+    await world.clock.advance(500);
+    expect(world.registry.inspect({ host: "c", port: 1 })?.reasons).toEqual(["damped"]);
   });
 
   it("does not leave nobody: held down servers are used in a panic", async () => {

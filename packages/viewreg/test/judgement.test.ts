@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { RegistryOptions } from "../src/index.js";
-import { addresses, chance, type Info, openWorld, sleep, until } from "./support/world.js";
+import { manualClock } from "../src/testing.js";
+import { addresses, chance, type Info, named, openWorld, sleep, until } from "./support/world.js";
 
 describe("a server that stops answering", { timeout: 60_000 }, () => {
   it("is out within a second, and back within a second after it answers again, whenever it happens", async () => {
@@ -45,6 +46,78 @@ describe("a server that stops answering", { timeout: 60_000 }, () => {
       await world.clock.advance(500);
     }
     expect(world.events.filter(({ event }) => event === "unhealthy")).toEqual([]);
+  });
+
+  it("is not called silent when the first answer after the process stood still is read before its timers", async () => {
+    for (const stallMs of [700, 800, 1500, 3000, 60_000]) {
+      const world = openWorld(addresses(20));
+      const unread: (() => void)[] = [];
+      let held = false;
+      for (const address of addresses(20))
+        world.probes.script(address, async () => {
+          if (held) await new Promise<void>((resolve) => unread.push(resolve));
+          else await sleep(world, 1);
+          return {};
+        });
+      await world.clock.advance(5000);
+      held = true;
+      await until(world, () => unread.length > 0);
+      const before = world.probes.calls();
+      // What the process does here takes so long; behind it, in the same turn, an answer is read.
+      await world.clock.stall(stallMs, { read: () => unread.shift()?.() });
+      held = false;
+      for (const answer of unread.splice(0)) answer();
+      await world.clock.advance(500);
+      // Everybody is asked again at once, and not only when time has caught up.
+      expect(world.probes.calls() - before).toBeGreaterThan(20);
+      await world.clock.advance(60_000);
+      expect(named(world, "unhealthy")).toEqual([]);
+      await world.registry[Symbol.asyncDispose]();
+    }
+  });
+
+  it("is not called silent when its answer came while the process stood still, and the timers go off first", async () => {
+    for (let waitMs = 0; waitMs < 300; waitMs += 20) {
+      const world = openWorld(["a:1"]);
+      const unread: (() => void)[] = [];
+      let held = false;
+      world.probes.script("a:1", async () => {
+        if (held) await new Promise<void>((resolve) => unread.push(resolve));
+        return {};
+      });
+      await world.clock.advance(5000);
+      held = true;
+      await until(world, () => unread.length > 0);
+      await world.clock.advance(waitMs);
+      await world.clock.stall(3000);
+      held = false;
+      for (const answer of unread) answer();
+      await world.clock.advance(5000);
+      expect(named(world, "unhealthy")).toEqual([]);
+      await world.registry[Symbol.asyncDispose]();
+    }
+  });
+
+  it("is not called silent for the time in which another probe blocked this process", async () => {
+    let blockedMs = 0;
+    const clock = manualClock(1000);
+    const world = openWorld(addresses(20), {
+      clock: {
+        monotonicMs: () => clock.monotonicMs() + blockedMs,
+        setTimer: (delayMs, callback) => clock.setTimer(delayMs, callback),
+      },
+    });
+    await clock.advance(5000);
+    expect(world.healthy()).toHaveLength(20);
+    let block = true;
+    world.probes.script("a:1", async () => {
+      if (block) blockedMs += 3000;
+      block = false;
+      return {};
+    });
+    await clock.advance(5000);
+    expect(block).toBe(false);
+    expect(named(world, "unhealthy")).toEqual([]);
   });
 
   it("is not given up for answers of which 30 % are late by up to 300 ms", async () => {

@@ -198,6 +198,24 @@ describe("a registry", () => {
     expect(healthy()).toEqual([]);
   });
 
+  it("ends what a probe left going, however it was answered", async () => {
+    for (const outcome of ["answers", "denies", "fails", "makes no sense"]) {
+      const { clock, probes } = openWorld(["a:1"]);
+      let going = 0;
+      probes.script("a:1", async ({ signal }) => {
+        going++;
+        // A second question, which is not waited for.
+        signal.addEventListener("abort", () => going--, { once: true });
+        if (outcome === "denies") throw new RegistryError("not-serving", "no");
+        if (outcome === "fails") throw new Error("no");
+        return outcome === "answers" ? {} : (5 as unknown as Info);
+      });
+      await clock.advance(5000);
+      expect(probes.calls()).toBeGreaterThan(10);
+      expect(going).toBe(0);
+    }
+  });
+
   it("refuses options that make no sense, and says which", () => {
     const base = {
       locator: fakeLocator(),
@@ -289,7 +307,7 @@ describe("views for a point", () => {
     const { registry, clock, probes } = openWorld(["a:1"]);
     probes.answer("a:1", served("", infinity));
     await clock.advance(1000);
-    expect(() => registry.viewsFor(5 as unknown as string)).toThrow(RegistryError);
+    expect(() => registry.viewsFor(-5 as unknown as string)).toThrow(RegistryError);
     expect(() => registry.viewsFor(infinity as unknown as string)).toThrow(/no point of/);
   });
 

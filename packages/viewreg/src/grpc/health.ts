@@ -31,7 +31,7 @@ export interface GrpcHealth<F extends string> {
   /**
    * One Check of the whole server; one more per feature for a new connection, with every n-th probe, and as long as there is no Watch.
    * Rejects with RegistryError "not-serving" for anything but SERVING, "bad-answer" for what the protocol does not have,
-   * the signal's reason, or the ServiceError of the call. A server that knows its services but not itself as a whole is well when one
+   * the signal's reason, or the ServiceError of the call; Checks that are still open then end with the signal. A server that knows its services but not itself as a whole is well when one
    * of the features is.
    */
   readonly probe: Probe<ChannelInterface, GrpcInfo<F>>;

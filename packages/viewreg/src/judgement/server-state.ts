@@ -76,6 +76,11 @@ export function next(state: ServerState, event: ServerEvent, context: JudgementC
   return { ...after, penalty: addFall(after.penalty, event.atMs, damping) };
 }
 
+/** The state of a server that was not looked at for a while, until its connection is: to be proven anew. Nothing is held against it. */
+export function unproven(state: ServerState, atMs: number): ServerState {
+  return connectionChanged(state, "connecting", atMs);
+}
+
 /** Connected and well by what it says, before anything is held back by damping or ejection. */
 export function isWell(state: ServerState): boolean {
   return state.connection === "ready" && state.verdict === "well" && !denies(state);

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.js";
 import { RegistryError } from "../errors.js";
 import type { DnsAddress, DnsResolver, DnsService } from "./dns.js";
+import { withDeadline } from "./with-deadline.js";
 
 export interface Answer<T> {
   readonly value: T;
@@ -88,23 +89,8 @@ export class DnsLookups {
 
   async #within<T>(ask: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { clock, timeoutMs } = this.#options;
-    signal.throwIfAborted();
-    const until = new AbortController();
-    const onAbort = (): void => until.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    const cancel = clock.setTimer(timeoutMs, () =>
-      until.abort(new RegistryError("unavailable", `no answer within ${timeoutMs} ms`)),
-    );
-    const aborted = new Promise<never>((_, reject) => {
-      until.signal.addEventListener("abort", () => reject(until.signal.reason), { once: true });
-    });
-    try {
-      // A resolver that does not listen to its signal must not hold up the others.
-      return await Promise.race([ask(until.signal), aborted]);
-    } finally {
-      cancel();
-      signal.removeEventListener("abort", onAbort);
-    }
+    const late = (): RegistryError => new RegistryError("unavailable", `no answer within ${timeoutMs} ms`);
+    return await withDeadline(timeoutMs, { clock, signal, late }, ask);
   }
 }
 

@@ -50,8 +50,8 @@ export interface SrvLocatorOptions {
   /** By how much of the TTL, at most, it is asked later than the TTL ends, so that many processes do not ask at once. Default 0.1. */
   readonly jitter?: number;
   /**
-   * What it means when DNS says that there is nothing: "keep" what was there before (it is mostly a mistake), or be "empty". Either
-   * way it is asked again after 1 s, doubling up to 30 s or `maxTtlMs`. Default "keep".
+   * What it means when DNS says that there is nothing: "keep" what was there before, over outages too (it is mostly a mistake), or be
+   * "empty". Either way it is asked again after 1 s, doubling up to 30 s or `maxTtlMs`. Default "keep".
    */
   readonly whenNone?: "keep" | "empty";
   /** For the TTL of SRV records where the resolver does not tell it. Default 30,000. */
@@ -75,7 +75,7 @@ export interface DnsLocatorOptions extends Omit<SrvLocatorOptions, "srvTtlMs"> {
  * The addresses of a name (A and AAAA records), asked again when their TTL has ended.
  *
  * A question that fails keeps the answer that it had before and is asked again soon; when all of them fail the locator throws. What
- * is told at first when DNS knows nothing is the empty set.
+ * is told at first when DNS knows nothing, and has told this locator of nothing before, is the empty set.
  * @throws RegistryError "invalid-argument" here; "unavailable" from `locate`
  */
 export function dnsLocator(options: DnsLocatorOptions): Locator {
@@ -128,6 +128,7 @@ function locatorOf(options: SrvLocatorOptions, resolve: Resolve): Locator {
     minTtlMs = 1_000,
     maxTtlMs = 300_000,
     jitter = 0.1,
+    whenNone = "keep",
     srvTtlMs = 30_000,
     timeoutMs = 5_000,
   } = options;
@@ -151,14 +152,19 @@ function locatorOf(options: SrvLocatorOptions, resolve: Resolve): Locator {
     throw new RegistryError("invalid-argument", `jitter must be from 0 to 1, not ${describe(jitter)}`);
   if (families.length === 0 || families.some((family) => family !== 4 && family !== 6))
     throw new RegistryError("invalid-argument", "families must be [4], [6] or [4, 6]");
-  // Of the locator, not of one reading: who reads again after an outage still has what was answered before it.
+  // Both of the locator, not of one reading: who reads again after an outage still has what was answered before it.
+  let known: readonly Endpoint[] = [];
+  const believe = (found: readonly Endpoint[]): readonly Endpoint[] => {
+    if (found.length > 0) known = found;
+    return whenNone === "empty" ? found : known;
+  };
   const lookups = new DnsLookups({ resolver, clock, families: [...new Set(families)], srvTtlMs, timeoutMs });
   return {
     locate: ({ signal }) =>
       iterate(signal, (until) =>
         resolveForever(() => resolve(lookups, until), {
           name,
-          whenNone: options.whenNone ?? "keep",
+          believe,
           clock,
           signal: until,
           backoff: new Backoff({ firstMs: 1_000, longestMs: Math.min(30_000, maxTtlMs), random }),
@@ -170,7 +176,8 @@ function locatorOf(options: SrvLocatorOptions, resolve: Resolve): Locator {
 
 interface Plan {
   readonly name: string;
-  readonly whenNone: "keep" | "empty";
+  /** What is told when this was found. */
+  readonly believe: (found: readonly Endpoint[]) => readonly Endpoint[];
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly backoff: Backoff;
@@ -179,19 +186,19 @@ interface Plan {
 
 async function* resolveForever(
   resolve: () => Promise<Answer<readonly Endpoint[]>>,
-  { name, whenNone, clock, signal, backoff, delayOf }: Plan,
+  { name, believe, clock, signal, backoff, delayOf }: Plan,
 ): AsyncGenerator<readonly Endpoint[], void, undefined> {
   let last: readonly Endpoint[] | undefined;
   for (;;) {
     const answer = await resolve();
     const askedMs = clock.monotonicMs();
     if (!answer.answered) throw outage(name, answer.failures);
-    const endpoints = distinct(answer.value.flatMap(usable));
-    const isGood = endpoints.length > 0 && answer.failures.length === 0;
+    const found = distinct(answer.value.flatMap(usable));
+    const isGood = found.length > 0 && answer.failures.length === 0;
     if (isGood) backoff.reset();
     const delayMs = isGood ? delayOf(answer.ttlMs) : Math.min(backoff.next(), delayOf(answer.ttlMs));
-    const isNews = last === undefined || (endpoints.length === 0 ? whenNone === "empty" : true);
-    if (isNews && (last === undefined || !sameEndpoints(last, endpoints))) {
+    const endpoints = believe(found);
+    if (last === undefined || !sameEndpoints(last, endpoints)) {
       last = endpoints;
       yield endpoints;
     }

@@ -31,7 +31,7 @@ export interface EtcdLocatorOptions {
    * a skipped one. Default: JSON of `{ host, port, labels? }`, as `register` writes it, or `host:port`, with or without quotes.
    */
   readonly decode?: (kv: KeyValue) => Endpoint | undefined;
-  /** Told each key that is skipped, once for each change of its value. */
+  /** Told each key that is skipped, once for each change of its value. What it throws changes nothing. */
   readonly onSkipped?: (skipped: SkippedKey) => void;
   /** For pauses between attempts. Default: the process's clock. */
   readonly clock?: CoordClock;
@@ -127,11 +127,18 @@ class PrefixReader {
           found.set(key, { endpoint: readEndpoint(endpoint), revision: event.kv.modRevision });
       } catch (error) {
         skipped.add(key);
-        if (event.kv.modRevision > this.#toldUpTo)
-          this.#options.onSkipped?.({ key, revision: event.kv.modRevision, error });
+        if (event.kv.modRevision > this.#toldUpTo) this.#tell({ key, revision: event.kv.modRevision, error });
       }
     }
     if (revision > this.#toldUpTo) this.#toldUpTo = revision;
+  }
+
+  #tell(skipped: SkippedKey): void {
+    try {
+      this.#options.onSkipped?.(skipped);
+    } catch {
+      // A log that fails must not hide the keys that are good.
+    }
   }
 }
 

@@ -31,6 +31,7 @@ export interface RegisterOptions {
   readonly ttlMs?: number;
   /** A session of the caller's, in place of one of its own: the key goes when the session does, for good. */
   readonly session?: Session;
+  /** What it throws changes nothing. */
   readonly log?: (event: RegistrationEvent) => void;
   /** Default: the process's clock. */
   readonly clock?: Clock;
@@ -268,7 +269,11 @@ class LeaseRegistration implements Registration {
   }
 
   #log(event: RegistrationEvent["event"], error?: unknown): void {
-    this.#options.log?.({ event, key: this.key, ...(error === undefined ? {} : { error }) });
+    try {
+      this.#options.log?.({ event, key: this.key, ...(error === undefined ? {} : { error }) });
+    } catch {
+      // A log that fails must not end what it was told of.
+    }
   }
 }
 

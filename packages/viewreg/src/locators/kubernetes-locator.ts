@@ -19,6 +19,13 @@ import { endpointsOfSlice, record, type SliceRules } from "./kubernetes-slice.js
 import { Latest } from "./latest.js";
 import { Backoff, pause } from "./pause.js";
 import { systemHttp } from "./system-https.js";
+import { withDeadline } from "./with-deadline.js";
+
+const pageSize = 500;
+/** As many as the most endpoints need when each has a slice of its own: a list that goes on has no end. */
+const maxPages = maxEndpoints / pageSize;
+/** For a whole list. */
+const listMs = 60_000;
 
 export interface EndpointSliceLocatorOptions {
   readonly namespace: string;
@@ -48,7 +55,8 @@ export interface EndpointSliceLocatorOptions {
 /**
  * The endpoints of a Kubernetes service, with the labels `zone`, `node`, `pod` and `hostname` where they are known. Needs the right to
  * list and watch endpointslices. Lists, then watches from there; when a watch breaks off it goes on from where it was, and lists again
- * when that is too long ago or the watch made no sense. Throws when listing fails.
+ * when that is too long ago or the watch made no sense. Throws when listing fails, takes more than a minute or comes in more than 200
+ * pages.
  * @throws RegistryError "invalid-argument" here; "unavailable" and "bad-source" from `locate`
  */
 export function endpointSliceLocator(options: EndpointSliceLocatorOptions): Locator {
@@ -137,17 +145,24 @@ class Follower {
   }
 
   async #list(signal: AbortSignal): Promise<string> {
+    const { api, path, clock } = this.#plan;
+    const untilMs = clock.monotonicMs() + listMs;
+    const late = (): RegistryError =>
+      new RegistryError("unavailable", `the Kubernetes API did not send the whole list within ${listMs} ms`);
     const found = new Map<string, readonly Endpoint[]>();
-    for (let next = "", restarts = 0; ; ) {
+    for (let next = "", pages = 1, restarts = 0; ; pages++) {
       let page: Readonly<Record<string, unknown>>;
       try {
-        const { body } = await get(`${this.#plan.path}&limit=500${next}`, this.#plan.api, signal);
-        page = record(await this.#reading(readJson(body), signal));
+        page = await withDeadline(untilMs - clock.monotonicMs(), { clock, signal, late }, async (until) => {
+          const { body } = await get(`${path}&limit=${pageSize}${next}`, api, until);
+          return record(await this.#reading(readJson(body), until));
+        });
       } catch (error) {
         // The pages behind are of a state that is not kept any more.
         if (!(error instanceof Gone) || restarts++ > 0)
           throw error instanceof Gone ? new RegistryError("unavailable", `listing: ${error.message}`) : error;
         next = "";
+        pages = 0;
         found.clear();
         continue;
       }
@@ -161,6 +176,8 @@ class Follower {
         this.#changed.set();
         return metadata.resourceVersion;
       }
+      if (pages === maxPages)
+        throw new RegistryError("bad-source", `the Kubernetes API has a list of more than ${maxPages} pages`);
       next = `&continue=${encodeURIComponent(metadata.continue)}`;
     }
   }
@@ -169,32 +186,26 @@ class Follower {
   async #watch(from: string, signal: AbortSignal): Promise<string | "list"> {
     const { api, path, clock, watchMs, random } = this.#plan;
     const lastsMs = watchMs * (1 + random());
-    const stop = new AbortController();
-    const onAbort = (): void => stop.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
     // The server ends it; one that is gone without a word does not.
-    const cancel = clock.setTimer(lastsMs + 10_000, () =>
-      stop.abort(new Error("the watch did not end in time")),
-    );
+    const late = (): Error => new Error("the watch did not end in time");
     let version = from;
     try {
-      signal.throwIfAborted();
-      const query = `&watch=1&allowWatchBookmarks=true&resourceVersion=${encodeURIComponent(from)}&timeoutSeconds=${Math.ceil(lastsMs / 1000)}`;
-      const { body } = await get(`${path}${query}`, api, stop.signal);
-      for await (const line of readLines(body)) {
-        const told = this.#apply(record(line));
-        if (told === "list") return "list";
-        version = told;
-      }
+      return await withDeadline(lastsMs + 10_000, { clock, signal, late }, async (until) => {
+        const query = `&watch=1&allowWatchBookmarks=true&resourceVersion=${encodeURIComponent(from)}&timeoutSeconds=${Math.ceil(lastsMs / 1000)}`;
+        const { body } = await get(`${path}${query}`, api, until);
+        for await (const line of readLines(body)) {
+          until.throwIfAborted();
+          const told = this.#apply(record(line));
+          if (told === "list") return "list";
+          version = told;
+        }
+        return version;
+      });
     } catch (error) {
       signal.throwIfAborted();
       // What has broken off goes on from where it was. What was refused or made no sense begins with a list, which says what is wrong.
-      if (error instanceof Gone || error instanceof RegistryError) return "list";
-    } finally {
-      cancel();
-      signal.removeEventListener("abort", onAbort);
+      return error instanceof Gone || error instanceof RegistryError ? "list" : version;
     }
-    return version;
   }
 
   #apply({ type, object }: Readonly<Record<string, unknown>>): string | "list" {

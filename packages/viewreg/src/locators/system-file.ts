@@ -1,4 +1,4 @@
-import { watch } from "node:fs";
+import { constants, watch } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { FileSource } from "./file.js";
@@ -6,11 +6,14 @@ import type { FileSource } from "./file.js";
 /** The machine's files. Watches the folder that the file is in, which tells of replacements too. */
 export const systemFileSource: FileSource = {
   async read(path, { maxBytes }) {
-    const handle = await open(path, "r");
+    // Opening a pipe would wait for somebody to write, and hold a thread that all reads of files share.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = await handle.stat();
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw new Error("it is no regular file");
+      const { size } = stat;
       if (size > maxBytes) throw new Error(`it has ${size} bytes, more than ${maxBytes}`);
-      // Not `readFile`, which takes whatever the file has grown to, and devices never end.
+      // Not `readFile`, which takes whatever the file has grown to.
       const bytes = Buffer.alloc(maxBytes < size + 1 ? maxBytes + 1 : size + 1);
       let length = 0;
       for (;;) {

@@ -176,7 +176,10 @@ export interface RegistryOptions<V extends ServerInfo, C, F extends string = str
   readonly connector: Connector<C>;
   readonly probe: Probe<C, V>;
   readonly listen?: Listen<C>;
-  /** Of `serves`. Default: by the type of its points, as `spaceOf` has it, for the first server that says what it serves. */
+  /**
+   * Of `serves`. Default: by the type of its points, as `spaceOf` has it, the one of most servers that say what they serve, and at a draw
+   * the first one's. One that serves in another answers badly.
+   */
   readonly space?: Space<PointOf<V>>;
   /**
    * Methods and getters that every view gets beside its own, as one object; in them `this` is the view:

@@ -8,6 +8,8 @@ import { describe } from "../text.js";
 export interface Known<V extends ServerInfo> {
   readonly info: V;
   readonly serves: Range<unknown> | undefined;
+  /** Of `serves`. */
+  readonly space: Space<unknown> | undefined;
   readonly features: ReadonlySet<string>;
 }
 
@@ -17,7 +19,7 @@ const longestFeature = 256;
 /**
  * Checks an answer of a probe, which has what a server said in it, so anything.
  *
- * @param space of `serves`; undefined when none is decided
+ * @param space of `serves`; undefined for any
  * @returns `before` itself when the answer says the same
  * @throws RegistryError "bad-answer"
  */
@@ -30,7 +32,7 @@ export function checkInfo<V extends ServerInfo>(
     if (typeof info !== "object" || info === null || Array.isArray(info))
       throw new RegistryError("bad-answer", `a probe resolves to an object, not ${describe(info)}`);
     if (before !== undefined && isDeepStrictEqual(value, before.info)) return before;
-    return { info: value, serves: checkServes(value.serves, space), features: checkFeatures(value.features) };
+    return { info: value, ...checkServes(value.serves, space), features: checkFeatures(value.features) };
   } catch (error) {
     if (error instanceof RegistryError) throw error;
     throw new RegistryError("bad-answer", "what the probe resolved to cannot be read", { cause: error });
@@ -54,17 +56,21 @@ function checkFeatures(features: unknown): ReadonlySet<string> {
   return new Set(features as readonly string[]);
 }
 
-function checkServes(serves: unknown, space: Space<unknown> | undefined): Range<unknown> | undefined {
-  if (serves === undefined) return undefined;
+function checkServes(
+  serves: unknown,
+  given: Space<unknown> | undefined,
+): Pick<Known<ServerInfo>, "serves" | "space"> {
+  if (serves === undefined) return { serves, space: undefined };
   if (typeof serves !== "object" || serves === null)
     throw new RegistryError("bad-answer", `\`serves\` is a range { from, to }, not ${describe(serves)}`);
   try {
     const { from, to } = serves as { readonly from?: unknown; readonly to?: unknown };
+    const space = given ?? spaceOf(from);
     // Its own copy: the range is kept in an index, where it must not change.
-    return (space ?? spaceOf(from)).range(from, to);
+    return { serves: space.range(from, to), space };
   } catch (error) {
     if (!(error instanceof SpaceError)) throw error;
-    const of = space === undefined ? "" : ` of ${space.kind}, as with the servers before`;
+    const of = given === undefined ? "" : ` of ${given.kind}`;
     throw new RegistryError("bad-answer", `\`serves\` is no range${of}: ${error.message}`, { cause: error });
   }
 }

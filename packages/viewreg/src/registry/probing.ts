@@ -103,7 +103,8 @@ export class Probing<V extends ServerInfo, C> {
       | { readonly type: "good" }
       | { readonly type: "bad" | "denied"; readonly kind: string; readonly error: unknown },
   ): void {
-    this.#land();
+    // It may have asked several things, and the answer to one was enough.
+    this.#land()?.controller.abort(new RegistryError("closed", "the probe is over"));
     const now = this.#host.agenda.nowMs();
     this.answeredMs = now;
     const { telemetry } = this.#host;

@@ -71,9 +71,10 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
     });
     this.#pacer = pacer;
     this.#changes = new Changes({ clock: this.#clock, agenda, onTurn: () => this.#measure(telemetry) });
+    const space = options.space as Space<unknown> | undefined; // of the points of V, which `checkInfo` makes sure of
     const set = new ServerSet<V, C, F, X>({
       makeView: viewMaker(options.extend),
-      space: options.space as Space<unknown> | undefined, // of the points of V, which `checkInfo` makes sure of
+      space,
       settings: judgement,
       slowStartMs,
       telemetry,
@@ -92,7 +93,7 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
       context: () => pace.context,
       mayEject: () => set.mayEject(),
       queueProbe: (server) => pacer.push(server),
-      check: ({ known: before }, info) => checkInfo(info, { before, space: set.space }),
+      check: (server, info) => set.admit(server, checkInfo(info, { before: server.known, space })),
       changed: (server, before) => {
         this.#count(server, before);
         tell(telemetry, server, before);
@@ -161,7 +162,7 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
    * Those healthy ones that serve the point and have all of these features, in no particular order. None before any server has said what
    * it serves. O(log n + those that serve it).
    *
-   * @throws RegistryError "invalid-argument" for what is no point of the space
+   * @throws RegistryError "invalid-argument" for what is no point of the option `space`, or of any
    */
   viewsFor(point: PointOf<V>, ...features: readonly F[]): (HealthyView<V, C, F> & X)[] {
     const views: (HealthyView<V, C, F> & X)[] = [];
@@ -175,11 +176,14 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
   visitViewsFor(point: PointOf<V>, visit: (view: HealthyView<V, C, F> & X) => void): void {
     const { space } = this.#set;
     if (space === undefined) return;
-    if (!space.isPoint(point))
+    if (!space.isPoint(point)) {
+      // As before anybody has said anything.
+      if (this.#set.mayBePoint(point)) return;
       throw new RegistryError(
         "invalid-argument",
         `this is no point of ${space.kind}, in which the servers serve`,
       );
+    }
     // Only healthy ones are visited; see `healthyViews`.
     this.#set.visit(point, visit as (view: RegistryView<V, C, F> & X) => void);
   }
@@ -217,7 +221,6 @@ export class Registry<V extends ServerInfo, C = unknown, F extends string = stri
       refused: this.#endpoints.refused,
       locatorError: this.#locating.error,
       locatorFailures: this.#locating.failures,
-      space: this.#set.space,
       nowMs: this.#agenda.nowMs(),
     });
   }

@@ -1,4 +1,3 @@
-import type { Range, Space } from "@x/space";
 import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import { reasonsOf } from "../judgement/standing.js";
 import type { ServerInfo } from "../probe.js";
@@ -12,7 +11,6 @@ export interface Report<V extends ServerInfo, C> {
   readonly refused: Iterable<{ readonly endpoint: Endpoint; readonly error: unknown }>;
   readonly locatorError: unknown;
   readonly locatorFailures: number;
-  readonly space: Space<unknown> | undefined;
   readonly nowMs: number;
 }
 
@@ -47,17 +45,14 @@ function compareEndpoints(a: Endpoint, b: Endpoint): number {
   return a.port - b.port;
 }
 
-function describeServer<V extends ServerInfo, C>(
-  server: Server<V, C>,
-  { space, nowMs }: Report<V, C>,
-): string {
+function describeServer<V extends ServerInfo, C>(server: Server<V, C>, { nowMs }: Report<V, C>): string {
   const { state, known, problems, hearingProblems } = server;
   const healthy = server.healthyIndex >= 0;
   const reasons = reasonsOf(state);
   const parts = [`${String(server.view)} ${healthy ? "healthy" : "unhealthy"}`];
   if (reasons.length > 0) parts.push(`${healthy ? "in spite of " : ""}${reasons.join(", ")}`);
-  if (known?.serves !== undefined && space !== undefined)
-    parts.push(`serves ${oneLine(space.formatRange(known.serves as Range<never>))}`); // was checked by this space
+  if (known?.serves !== undefined && known.space !== undefined)
+    parts.push(`serves ${oneLine(known.space.formatRange(known.serves))}`);
   const { answeredMs } = server.probing;
   parts.push(
     answeredMs === undefined ? "never answered" : `answered ${Math.round(nowMs - answeredMs)} ms ago`,

@@ -1,4 +1,5 @@
-import { type Range, type RangeEntry, RangeIndex, type Space, spaceOf } from "@x/space";
+import { type RangeEntry, RangeIndex, type Space, spaceOf } from "@x/space";
+import { RegistryError } from "../errors.js";
 import {
   emptyTally,
   mayEject,
@@ -13,13 +14,16 @@ import type { JudgementSettings } from "../judgement/settings.js";
 import { reasonsOf, standingOf } from "../judgement/standing.js";
 import type { ServerInfo } from "../probe.js";
 import type { RegistryView } from "./contract.js";
+import type { Known } from "./known.js";
 import type { Server } from "./server.js";
 import { enter, leave } from "./slow-start.js";
+import { SpaceVote } from "./space-vote.js";
 import type { Telemetry } from "./telemetry.js";
 import type { MakeView } from "./view.js";
 
 export interface ServerSetOptions<V extends ServerInfo, C, F extends string, X> {
   readonly makeView: MakeView<V, C, F, X>;
+  /** Default: the one that most servers' points are of. */
   readonly space: Space<unknown> | undefined;
   readonly settings: JudgementSettings;
   readonly slowStartMs: number;
@@ -32,7 +36,7 @@ export interface ServerSetOptions<V extends ServerInfo, C, F extends string, X> 
 /**
  * The servers that there are and their views, as of now. A change of one server takes O(1), or O(log n) when it changed what it serves:
  * counts are kept, lists are unordered, and the range index has servers and not views, so that health does not touch it. Only the
- * beginning and the end of a panic touch all those who are used because of it.
+ * beginning and the end of a panic touch all those who are used because of it, and all are touched when most serve in another space.
  */
 export class ServerSet<V extends ServerInfo, C, F extends string, X> {
   readonly #options: ServerSetOptions<V, C, F, X>;
@@ -44,6 +48,8 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
     silent: new Set(),
   };
   readonly #visitor: (server: Server<V, C>) => void = (server) => this.#visit(server);
+  readonly #vote: SpaceVote = new SpaceVote();
+  /** Of those whose points are of the space. */
   #index: RangeIndex<unknown, Server<V, C>> | undefined;
   #visiting: ((view: RegistryView<V, C, F> & X) => void) | undefined;
   #tally: Tally = emptyTally;
@@ -71,7 +77,7 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
     return this.#panic;
   }
 
-  /** The space of `serves`, undefined as long as no server has said anything. */
+  /** The space of what healthy servers serve, undefined as long as no server has said anything. */
   get space(): Space<unknown> | undefined {
     return this.#index?.space;
   }
@@ -101,6 +107,28 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
     }
   }
 
+  /** Whether servers could serve it if most said so: then it is not the caller's fault that none does. */
+  mayBePoint(point: unknown): boolean {
+    if (this.#options.space !== undefined) return false;
+    try {
+      return spaceOf<unknown>(point).isPoint(point);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Notes the space of what a server says of itself. @throws RegistryError "bad-answer" when it is another than the others' */
+  admit(server: Server<V, C>, known: Known<V>): Known<V> {
+    if (server.listIndex < 0) return known;
+    this.#setVote(server, known.space);
+    const elected = this.space;
+    if (known.space === undefined || known.space === elected) return known;
+    throw new RegistryError(
+      "bad-answer",
+      `\`serves\` is a range of ${known.space.kind}, and of ${elected?.kind} with the other servers`,
+    );
+  }
+
   mayEject(): boolean {
     const { outlier } = this.#options.settings;
     return outlier !== false && mayEject(this.#tally, outlier.maxEjectedShare);
@@ -119,6 +147,7 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
     this.#setPlace(server, false);
     if (server.healthyIndex >= 0) this.#setHealthy(server, false, "removed");
     this.#setRange(server);
+    this.#setVote(server, undefined);
     server.view = undefined;
     this.#options.onChange();
   }
@@ -162,7 +191,9 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
   /** Makes a new view of the server if it is not what its view says. */
   #refresh(server: Server<V, C>): void {
     if (server.listIndex < 0) return;
-    const healthy = this.#isUsed(server.state, server.place?.standing) && server.known !== undefined;
+    const { known } = server;
+    const fits = known !== undefined && (known.serves === undefined || server.rangeEntry !== undefined);
+    const healthy = fits && this.#isUsed(server.state, server.place?.standing);
     if (healthy !== server.healthyIndex >= 0)
       this.#setHealthy(server, healthy, reasonsOf(server.state).join(", "));
     const content = server.viewContent;
@@ -170,11 +201,11 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
       server.view !== undefined &&
       content !== undefined &&
       content.healthy === healthy &&
-      content.known === server.known &&
+      content.known === known &&
       content.endpoint === server.endpoint
     )
       return;
-    const { endpoint, known } = server;
+    const { endpoint } = server;
     server.viewContent = { server, endpoint, healthy, known };
     server.view = this.#options.makeView(server.viewContent);
     this.#options.onChange();
@@ -203,17 +234,29 @@ export class ServerSet<V extends ServerInfo, C, F extends string, X> {
   }
 
   #setRange(server: Server<V, C>): void {
-    const serves = server.listIndex < 0 ? undefined : server.known?.serves;
+    const known = server.listIndex < 0 ? undefined : server.known;
     const entry = server.rangeEntry as RangeEntry<unknown, Server<V, C>> | undefined; // only written below
     if (entry !== undefined) {
       this.#index?.delete(entry);
       server.rangeEntry = undefined;
-      // When nobody says anything any more, the next one decides what space it is.
-      if (this.#index?.size === 0 && this.#options.space === undefined) this.#index = undefined;
     }
-    if (serves === undefined) return;
-    this.#index ??= new RangeIndex<unknown, Server<V, C>>(spaceOf<unknown>(serves.from));
-    server.rangeEntry = this.#index.add(serves as Range<never>, server);
+    // What it said may be of a space that the others do not use.
+    if (known?.serves === undefined || known.space !== this.#index?.space) return;
+    server.rangeEntry = this.#index?.add(known.serves, server);
+  }
+
+  #setVote(server: Server<V, C>, space: Space<unknown> | undefined): void {
+    if (space === server.vote) return;
+    this.#vote.move(server.vote, space);
+    server.vote = space;
+    const elected = this.#options.space ?? this.#vote.elected;
+    if (elected === this.#index?.space) return;
+    this.#index = elected && new RangeIndex(elected);
+    for (const each of this.#list) {
+      each.rangeEntry = undefined;
+      this.#setRange(each);
+      this.#refresh(each);
+    }
   }
 
   #visit(server: Server<V, C>): void {

@@ -1,3 +1,4 @@
+import type { Space } from "@x/space";
 import type { Connection, ConnectionState } from "../connection.js";
 import { type Endpoint, formatEndpoint } from "../endpoint.js";
 import type { Place } from "../judgement/ejection-cap.js";
@@ -7,6 +8,7 @@ import {
   next,
   type ServerEvent,
   type ServerState,
+  unproven,
   wakeMs,
 } from "../judgement/server-state.js";
 import type { ProbingSettings } from "../judgement/settings.js";
@@ -69,6 +71,7 @@ export class Server<V extends ServerInfo, C> implements ViewedServer<C> {
   listIndex = -1;
   healthyIndex = -1;
   rangeEntry: unknown;
+  vote: Space<unknown> | undefined;
 
   readonly #host: ServerHost<V, C>;
   readonly #judgeTask: Task = new Task(() => this.apply({ type: "time", atMs: this.#host.agenda.nowMs() }));
@@ -107,8 +110,7 @@ export class Server<V extends ServerInfo, C> implements ViewedServer<C> {
 
   /** Before the locator's new server is put into the set: a connection that nobody looked at for a while must be proven anew. */
   reset(): void {
-    const atMs = this.#host.agenda.nowMs();
-    this.state = next(this.state, { type: "connection", state: "connecting", atMs }, this.#host.context());
+    this.state = unproven(this.state, this.#host.agenda.nowMs());
   }
 
   /** The locator has it (again), and it is in the set. */

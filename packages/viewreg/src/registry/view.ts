@@ -115,7 +115,8 @@ export function copyWithFeatures<T extends object>(view: T, features: readonly s
   if (content === undefined)
     throw new RegistryError("invalid-argument", "only views of a Registry can be copied with other features");
   const info: ServerInfo = { ...content.known?.info, features: Object.freeze([...features]) };
-  const known: Known<ServerInfo> = { info, serves: content.known?.serves, features: new Set(features) };
+  const { serves, space } = content.known ?? {};
+  const known: Known<ServerInfo> = { info, serves, space, features: new Set(features) };
   const make = view.constructor as new (content: ViewContent<ServerInfo, unknown>) => T; // the class that made `view`
   return new make({ ...content, known });
 }

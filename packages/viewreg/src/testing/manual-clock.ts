@@ -7,8 +7,11 @@ export interface ManualClock extends Clock {
    * What only waits for other promises goes on; what waits for real I/O does not.
    */
   advance(ms: number): Promise<void>;
-  /** Lets so much time pass in which nothing can run, as when the process is stopped: timers go off late, all at once. */
-  stall(ms: number): Promise<void>;
+  /**
+   * Lets so much time pass in which nothing can run, as when the process is stopped: timers go off late, all at once.
+   * @param options `read` is what the process reads before its timers go off, as an answer that came meanwhile. Default: nothing.
+   */
+  stall(ms: number, options?: { readonly read?: () => void }): Promise<void>;
   /** How many timers are set. */
   readonly timers: number;
 }
@@ -52,9 +55,11 @@ export function manualClock(startMs = 0): ManualClock {
       await fireUntil(endMs);
       nowMs = endMs;
     },
-    async stall(ms) {
+    async stall(ms, { read } = {}) {
       await settle();
       nowMs += ms;
+      read?.();
+      await settle();
       await fireUntil(nowMs);
     },
     get timers() {

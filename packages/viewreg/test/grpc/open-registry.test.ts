@@ -75,6 +75,25 @@ describe("a registry of gRPC servers", { timeout: 60_000 }, () => {
     expect(events.filter((event) => event === "no-health-service")).toHaveLength(1);
   });
 
+  it.each([
+    ["fails", { code: status.INTERNAL, details: "no idea" }],
+    ["is not known", { code: status.UNIMPLEMENTED, details: "no" }],
+  ])("leaves no Check of a feature open when that of the whole %s", async (_, failCheck) => {
+    const health = new Health();
+    health.failWatch = { code: status.UNIMPLEMENTED, details: "no" };
+    health.failCheck = failCheck;
+    for (const name of features.names) health.hanging.add(features.service(name));
+    const port = await listen(health.addTo(new Server()));
+    const registry = openGrpcRegistry({ locator: at(port), features, credentials: insecure, ...fast });
+    onEnd(() => void registry[Symbol.asyncDispose]());
+    await eventually(() => {
+      const asked = health.checked.filter((service) => service !== "");
+      expect(asked.length).toBeGreaterThan(10);
+      // One probe at a time is under way, with a Check of each feature.
+      expect(asked.length - health.cancelled.length).toBeLessThanOrEqual(features.names.length);
+    });
+  });
+
   it("shows endpoints that are not gRPC as unwell, logs and counts them once, and goes on with one that is", async () => {
     let tries = 0;
     const rude = createTcpServer((socket) => {

@@ -63,6 +63,8 @@ export class Health {
   failCheck: Partial<ServiceError> | undefined;
   failWatch: Partial<ServiceError> | undefined;
   hang = false;
+  /** Check of these is not answered, as of all when it hangs. */
+  readonly hanging = new Set<string>();
   readonly cancelled: string[] = [];
   readonly #watching = new Map<ServerWritableStream<HealthCheckRequest, HealthCheckResponse>, string>();
 
@@ -84,7 +86,7 @@ export class Health {
       check: (call, callback) => {
         const { service } = call.request;
         this.checked.push(service);
-        if (this.hang) {
+        if (this.hang || this.hanging.has(service)) {
           call.on("cancelled", () => this.cancelled.push(service));
           return;
         }

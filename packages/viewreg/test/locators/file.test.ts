@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type FileLocatorOptions, type FileSource, fileLocator } from "../../src/locators/file.js";
 import { at, FakeClock, Reader, settled, until } from "./support.js";
@@ -216,9 +218,12 @@ describe("with real files", { timeout: 20_000 }, () => {
     expect(reader.told).toEqual(["a:1", "b:2", "c:3"]);
   });
 
-  it("says that it can't be read: a missing file, a folder, a missing folder, a device, one that is too long", async () => {
+  it("says that it can't be read: a missing file, a folder, a missing folder, a device, a pipe, one that is too long", async () => {
     await writeFile(path, " ".repeat(2000));
-    for (const wrong of [join(folder, "other"), folder, join(folder, "no", "such"), "/dev/zero", path]) {
+    const pipe = join(folder, "pipe");
+    await promisify(execFile)("mkfifo", [pipe]);
+    const missing = [join(folder, "other"), join(folder, "no", "such")];
+    for (const wrong of [...missing, folder, pipe, "/dev/null", "/dev/zero", path]) {
       const reader = new Reader(fileLocator(wrong, { graceMs: 1, settleMs: 1, pollMs: 5, maxBytes: 1000 }));
       await reader.done();
       expect(reader.error, wrong).toMatchObject({ code: "unavailable" });
