@@ -1,4 +1,4 @@
-import { uninitialized } from "./uninitialized.js";
+import { uninitialized } from "./own-bytes.js";
 
 /** Smaller pieces are copied together: each that is kept as it came costs some hundred bytes beside its own. */
 const smallBytes = 4096;

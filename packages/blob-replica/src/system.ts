@@ -6,14 +6,26 @@ import { performance } from "node:perf_hooks";
 import type { Clock, Random } from "./clock.js";
 import { type ProcessIdentity, processIdentity } from "./stores/process-identity.js";
 
+/** The longest delay that Node's timers take; a longer one would fire at once. */
+const longestDelayMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer(delayMs, callback) {
+    if (delayMs > longestDelayMs) return inSteps(delayMs, callback);
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);
   },
 };
+
+/** In steps that a timer takes; Infinity is never. */
+function inSteps(delayMs: number, callback: () => void): () => void {
+  let cancel = systemClock.setTimer(longestDelayMs, () => {
+    cancel = systemClock.setTimer(delayMs - longestDelayMs, callback);
+  });
+  return () => cancel();
+}
 
 export const systemRandom: Random = {
   number: () => Math.random(),
@@ -42,6 +54,9 @@ export function systemProcess(): ProcessIdentity {
     },
   });
 }
+
+/** Whether malloc may be that of glibc. */
+export const mayBeGlibc: boolean = process.platform === "linux";
 
 /** Whether O_DSYNC is known to do what `fdatasync` does. */
 export const hasDurableWrites: boolean = process.platform === "linux";

@@ -1,10 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Clock } from "../src/clock.js";
 import {
   BlobError,
   type BlobStore,
-  type CallOptions,
   gc,
   gcGuard,
   memoryCandidateStore,
@@ -16,6 +14,7 @@ import {
 } from "../src/index.js";
 import { CandidateReader, CandidateWriter } from "../src/maintenance/candidates.js";
 import { collect } from "../src/testing/fixture.js";
+import { deleting, HandClock, turns } from "./gc-support.js";
 
 /** A blob of the tests: a number, and the refs that it refers to. */
 function blobOf(n: number, children: readonly Ref[] = []): Uint8Array {
@@ -26,35 +25,6 @@ function references(blob: Uint8Array): Ref[] {
   const [first, ...rest] = new TextDecoder().decode(blob).split("\n");
   return first?.startsWith("node ") ? rest.map(parseRef) : [];
 }
-
-class HandClock implements Clock {
-  nowMs = 1_000_000;
-  wallMs(): number {
-    return this.nowMs;
-  }
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-  setTimer(): () => void {
-    throw new Error("nobody waits");
-  }
-}
-
-type Delete = (ref: Ref, options: CallOptions) => Promise<boolean>;
-
-/** The store with another `delete`. */
-function deleting(inner: BlobStore, remove: Delete): BlobStore {
-  return {
-    get: (ref) => inner.get(ref),
-    put: (blob, options) => inner.put(blob, options),
-    listRefs: (after) => inner.listRefs(after),
-    delete: (ref, options = {}) => remove(ref, options),
-  };
-}
-
-const turns = async (count: number): Promise<void> => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
-};
 
 /** A store with a root that leads to ten blobs, and garbage, in the order of its refs. */
 async function withGarbage(
@@ -197,7 +167,11 @@ describe("gc of a store that fails to delete", () => {
     const guard = gcGuard(store, { references, clock, keepMs: 0 });
     const candidates = memoryCandidateStore();
     const run = (maxCandidates: number) =>
-      gc(guard, { roots: () => [root], grace: { afterMs: 1000, candidates, maxCandidates } });
+      gc(guard, {
+        roots: () => [root],
+        maxConsecutiveFailures: 5000,
+        grace: { afterMs: 1000, candidates, maxCandidates },
+      });
     expect(await run(5000)).toMatchObject({ candidates: 5000, candidatesDropped: 0 });
     clock.nowMs += 1000;
     isBad = true;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createReplica, memoryStore, type Ref, refFromBytes, refToBytes } from "../src/index.js";
 import { IndexPages } from "../src/stores/index-pages.js";
-import { pagesInMemory } from "../src/stores/memory.js";
+import { asMemoryStore } from "../src/stores/memory.js";
 import { RefIndex } from "../src/stores/ref-index.js";
 import { collect, splitPage, testBlobs } from "../src/testing/fixture.js";
 
@@ -64,15 +64,16 @@ describe("the union of memory stores", () => {
   it("takes the listing that somebody has put in a store's place", async () => {
     const store = memoryStore();
     await store.put(new Uint8Array(1));
-    const { signal } = new AbortController();
-    expect(pagesInMemory(store, undefined, signal)).toBeInstanceOf(IndexPages);
+    expect(asMemoryStore(store, "listRefPages")?.listRefPages()).toBeInstanceOf(IndexPages);
     const other = refs[7] as Ref;
     const replaced = Object.assign(store, {
       async *listRefPages() {
         yield refToBytes(other);
       },
     });
-    expect(pagesInMemory(replaced, undefined, signal)).toBeUndefined();
+    expect(asMemoryStore(replaced, "listRefPages")).toBeUndefined();
+    // Its contents are still its own.
+    expect(asMemoryStore(replaced, "getMany")).toBe(store);
     await using replica = await createReplica({ sync: [{ name: "a", store: replaced }] });
     expect(await collect(replica.listRefs())).toEqual([other]);
   });

@@ -3,10 +3,10 @@ import { type BlobStore, createReplica, memoryStore, putMany, refOf } from "../s
 import { assertSameBytes, testBlob } from "../src/testing/fixture.js";
 
 /** More than the replica remembers: the first ones are read again. */
-const blobs = Array.from({ length: 5200 }, (_, i) => testBlob(i, 40));
+const blobs = Array.from({ length: 6200 }, (_, i) => testBlob(i, 40));
 const refs = blobs.map(refOf);
 /** Those that are in no batch yet while the store is held up, and not remembered either. */
-const early = [600, 601, 602, 603];
+const early = [1_500, 1_501, 1_502, 1_503];
 
 function heldUp(): { readonly store: BlobStore; readonly inner: BlobStore; readonly release: () => void } {
   const inner = memoryStore();

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BlobError, type BlobStore, type GetManyResult, memoryStore, type Ref, refOf } from "../src/index.js";
+import { Latencies } from "../src/replica/latency.js";
+import { readMany } from "../src/replica/many.js";
 import { blobOf, FaultyStore, settle } from "./replica-fakes.js";
 import {
   all,
@@ -203,6 +205,44 @@ describe("a read that hurries nobody", () => {
     }
     expect(count).toBe(3);
     expect(other.asked).toEqual([]);
+  });
+
+  it("asks nobody else when its time is over, and tells who was asked and who was not", async () => {
+    const clock = new CountingClock();
+    const [stuck, other] = [hangingFor(memoryStore(), () => true), hangingFor(memoryStore(), () => false)];
+    const got = watch(
+      all(
+        readMany(
+          refs.slice(0, 2),
+          {},
+          {
+            stores: [
+              { name: "s0", store: stuck.store },
+              { name: "s1", store: other.store },
+            ],
+            order: [0, 1],
+            clock,
+            latencies: new Latencies(2),
+            hedgeAfterMs,
+            limitMs: 1000,
+            allInMs: hedgeAfterMs - 10,
+            onFailure: () => {},
+            onSuccess: () => {},
+            onSlow: () => {},
+            onDamage: () => {},
+            onLoser: () => {},
+          },
+        ),
+      ),
+    );
+    await clock.advance(hedgeAfterMs);
+    const failures = [
+      { store: "s0", error: { message: "store s0 has not answered a read after 40 ms" } },
+      { store: "s1", error: { message: "there was no time left to ask store s1" } },
+    ];
+    const error = { code: "all-failed", failures };
+    expect(got.value).toMatchObject(refs.slice(0, 2).map((ref) => ({ ref, error })));
+    expect([other.asked, stuck.running(), clock.timers]).toEqual([[], 0, 0]);
   });
 
   it("says unavailable, and not that nobody has it, where one is silent and one lacks it", async () => {

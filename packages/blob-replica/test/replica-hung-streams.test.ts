@@ -14,7 +14,7 @@ interface Behaviour {
   readonly hangAt?: number;
   readonly failAt?: number;
   readonly deaf?: boolean;
-  /** Positions at which it is held up until then. */
+  /** Positions at which it is held up until then, or until that fails. */
   readonly gates?: ReadonlyMap<number, Promise<void>>;
 }
 
@@ -124,6 +124,36 @@ describe("streaming from a replica where a store hangs", () => {
       [0, 1],
       [0, 1],
     ]);
+    expect(clock.timers).toBe(0);
+  });
+
+  it("asks no third store as long as one that was left behind can go on", async () => {
+    const [first, second] = [gate(), gate()];
+    const { clock, reading, bytes, seen } = await read([
+      { size: 10, hangAt: 800, gates: new Map([[500, first.opened]]) },
+      { size: 10, gates: new Map([[200, second.opened]]) },
+      { size: 10 },
+    ]);
+    await clock.advance(1000);
+    second.open();
+    first.open();
+    await clock.advance(1000);
+    expect(reading).toEqual({ settled: true, value: undefined });
+    expect(bytes()).toEqual(content);
+    expect(seen.map(({ opened }) => opened)).toEqual([1, 1, 0]);
+  });
+
+  it("has the causes of all where the last ones fail at the same moment", async () => {
+    const cut = gate();
+    const failing = cut.opened.then(() => Promise.reject(new BlobError("refused", "not any more")));
+    const { clock, reading } = await read([
+      { size: 10, gates: new Map([[0, failing]]) },
+      { size: 10, gates: new Map([[0, failing]]) },
+    ]);
+    await clock.advance(hedgeAfterMs);
+    cut.open();
+    await settle();
+    expect(reading.error).toMatchObject({ failures: [{ store: "s0" }, { store: "s1" }] });
     expect(clock.timers).toBe(0);
   });
 

@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { BlobError } from "../errors.js";
+import { uninitialized } from "../own-bytes.js";
 import { parseRef, type Ref } from "../ref.js";
 import { follow } from "../replica/abort.js";
 import type { BlobStore, CallOptions } from "../store.js";
@@ -115,7 +116,7 @@ class Tree implements BlobTree {
     for await (const part of this.stream({ start: offset, end: offset + wanted, ...options }))
       parts.push(part);
     if (parts.length === 1) return parts[0] as Uint8Array;
-    const result = new Uint8Array(wanted);
+    const result = uninitialized(wanted);
     let at = 0;
     for (const part of parts) {
       result.set(part, at);

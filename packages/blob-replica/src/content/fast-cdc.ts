@@ -1,4 +1,5 @@
 import { BlobError } from "../errors.js";
+import { copyOf } from "../own-bytes.js";
 
 export interface ChunkerOptions {
   /** What chunks are like on average: a power of two from 1 KiB to 16 MiB. Chunks have from a quarter of it to four times as much. Default 64 KiB. */
@@ -69,8 +70,7 @@ export class Chunker {
       const cut = end !== undefined;
       const upTo = end ?? bytes.length;
       if (cut && this.#length === 0) {
-        // Not slice(): that of a Buffer is a view.
-        yield new Uint8Array(bytes.subarray(at, upTo));
+        yield copyOf(bytes.subarray(at, upTo));
       } else {
         this.#keep(bytes.subarray(at, upTo));
         if (cut) yield this.#take();

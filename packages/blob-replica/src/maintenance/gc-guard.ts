@@ -170,10 +170,10 @@ export class GuardedStore implements GcGuard {
     if (this.#marking === marking) this.#marking = undefined;
   }
 
-  /** For `gc`: deletes the blob, unless it is marked by now. Puts of it wait meanwhile. */
-  async sweep(marking: Marking, ref: Ref, signal: AbortSignal): Promise<boolean> {
+  /** For `gc`: deletes the blob, unless it is marked by now: then undefined, and the store was not asked. Puts of it wait meanwhile. */
+  async sweep(marking: Marking, ref: Ref, signal: AbortSignal): Promise<boolean | undefined> {
     marking.check();
-    if (marking.marks.has(ref)) return false;
+    if (marking.marks.has(ref)) return undefined;
     if (!this.inner.delete) throw new BlobError("unsupported", "this store cannot delete blobs");
     const work = this.inner.delete(ref, { signal });
     this.#deleting.set(ref, work);

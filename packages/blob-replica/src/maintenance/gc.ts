@@ -29,6 +29,11 @@ export interface GcOptions extends CallOptions {
   readonly onProgress?: (progress: GcProgress) => void;
   /** Blobs that are read, or deleted, at the same time. Default 16. */
   readonly concurrency?: number;
+  /**
+   * After so many deletes that failed, as they come back, with none between that did not, the store is asked for no more in this run; those under way are waited for.
+   * More for a store that keeps many blobs whatever it is asked, so that the others still go. Default 100, or twice `concurrency` where that is more.
+   */
+  readonly maxConsecutiveFailures?: number;
   /** More than so many to be kept are refused as "full". 47 to 94 bytes of memory each. Default 20,000,000. */
   readonly maxMarked?: number;
 }
@@ -43,12 +48,14 @@ export interface GcProgress {
   readonly deleted: number;
   /** Garbage that was to be deleted, and of which the store gave an error. It may be there still: then the next run tries again, with `grace` without another wait. */
   readonly failed: number;
+  /** Garbage whose turn it was, too, when the store was not asked any more: see `maxConsecutiveFailures`. The next run tries, with `grace` without another wait. */
+  readonly skipped: number;
 }
 
 export interface GcReport extends GcProgress {
   /** Why, for the first 100 of `failed`, in the order in which the store answered. */
   readonly failures: readonly { readonly ref: Ref; readonly error: unknown }[];
-  /** Garbage that waits for a later run, what failed included: with `grace`, else 0. */
+  /** Garbage that waits for a later run, what failed or was skipped included: with `grace`, else 0. */
   readonly candidates: number;
   /** Garbage that there was no room for among the candidates. */
   readonly candidatesDropped: number;
@@ -56,6 +63,7 @@ export interface GcReport extends GcProgress {
 
 const maxPasses = 10;
 const mostFailures = 100;
+const mostInARow = 100;
 const maxSinceMs = 2 ** 48 - 1;
 
 /**
@@ -70,8 +78,8 @@ const maxSinceMs = 2 ** 48 - 1;
  * and the sweep, can be lost, unless `lastPutMs` tells: where that may happen, run `gc` while no other process writes.
  *
  * An error while it marks, also a blob that is referred to and is missing, damaged or of an unknown version, ends it before anything is deleted. One of the listing ends
- * it where it is. A blob that cannot be deleted does not: the others are, and the report says how many failed, and why. Two runs at the same time need a lock of the
- * caller's, but for those of one guard.
+ * it where it is. A blob that cannot be deleted does not: the others are, and the report says how many failed, and why. Where one after the other fails, the rest of
+ * the garbage is only counted, as `skipped`. Two runs at the same time need a lock of the caller's, but for those of one guard.
  * @throws `signal.reason`, BlobError "invalid-argument", "conflict" when a run of the guard is under way, "unsupported", "not-found", "corrupt", "bad-data", "full",
  * "unordered", and as the store
  */
@@ -96,6 +104,7 @@ class Collection {
   readonly #store: GuardedStore;
   readonly #options: GcOptions;
   readonly #limit: number;
+  readonly #mostInARow: number;
   readonly #marking: Marking;
   readonly #beginMs: number;
   readonly #next: CandidateWriter;
@@ -104,12 +113,20 @@ class Collection {
   #garbage = 0;
   #deleted = 0;
   #failed = 0;
+  #failedInARow = 0;
+  #gaveUp = false;
+  #skipped = 0;
   readonly #failures: { readonly ref: Ref; readonly error: unknown }[] = [];
 
   constructor(store: GuardedStore, options: GcOptions) {
     this.#store = store;
     this.#options = options;
     this.#limit = checkCount("concurrency", options.concurrency ?? 16, 1);
+    this.#mostInARow = checkCount(
+      "maxConsecutiveFailures",
+      options.maxConsecutiveFailures ?? Math.max(mostInARow, 2 * this.#limit),
+      1,
+    );
     const maxMarked = checkCount("maxMarked", options.maxMarked ?? 20_000_000, 1);
     this.#next = new CandidateWriter(
       checkCount("maxCandidates", options.grace?.maxCandidates ?? 1_000_000, 0),
@@ -177,13 +194,17 @@ class Collection {
 
   async #delete({ ref, sinceMs }: Condemned, signal: AbortSignal): Promise<void> {
     try {
-      if (await this.#store.sweep(this.#marking, ref, signal)) this.#deleted++;
+      const deleted = await this.#store.sweep(this.#marking, ref, signal);
+      if (deleted !== undefined) this.#failedInARow = 0;
+      if (deleted) this.#deleted++;
     } catch (error) {
       signal.throwIfAborted();
       this.#marking.check();
       // It says so of all blobs.
       if (error instanceof BlobError && error.code === "unsupported") throw error;
       this.#failed++;
+      // For good: what was under way may succeed still.
+      if (++this.#failedInARow >= this.#mostInARow) this.#gaveUp = true;
       if (this.#failures.length < mostFailures) this.#failures.push({ ref, error });
       // One that was put meanwhile is no garbage, and waits anew when it is again.
       if (sinceMs === undefined || this.#marking.marks.has(ref)) return;
@@ -205,15 +226,18 @@ class Collection {
           if (this.#marking.marks.hasBytes(page, at)) continue;
           this.#garbage++;
           if (dryRun) continue;
-          const ref = refFromBytes(page.subarray(at, at + refBytes));
           const sinceMs = grace && old.sinceMs(page, at);
-          if (grace) {
-            if (sinceMs === undefined || !(await this.#isDue(ref, sinceMs, signal))) {
-              this.#next.add(page, at, sinceMs ?? this.#nowMs());
+          const isDue = this.#isOldEnough(sinceMs);
+          if (isDue && this.#gaveUp) {
+            this.#skipped++;
+          } else if (isDue) {
+            const ref = refFromBytes(page.subarray(at, at + refBytes));
+            if (!(await this.#wasPutLately(ref, signal))) {
+              yield { ref, sinceMs };
               continue;
             }
           }
-          yield { ref, sinceMs };
+          if (grace) this.#next.add(page, at, sinceMs ?? this.#nowMs());
         }
         reader.skip(page.length / refBytes);
         this.#tell();
@@ -224,11 +248,16 @@ class Collection {
   }
 
   /** The roots that were read are those after this run began: what was garbage `afterMs` before it. */
-  async #isDue(ref: Ref, sinceMs: number, signal: AbortSignal): Promise<boolean> {
+  #isOldEnough(sinceMs: number | undefined): boolean {
+    const { grace } = this.#options;
+    if (grace === undefined) return true;
+    return sinceMs !== undefined && this.#beginMs - sinceMs >= grace.afterMs;
+  }
+
+  async #wasPutLately(ref: Ref, signal: AbortSignal): Promise<boolean> {
     const { afterMs = 0, lastPutMs } = this.#options.grace ?? {};
-    if (this.#beginMs - sinceMs < afterMs) return false;
     const putMs = await lastPutMs?.(ref, { signal });
-    return putMs === undefined || this.#beginMs - putMs >= afterMs;
+    return putMs !== undefined && !(this.#beginMs - putMs >= afterMs);
   }
 
   #nowMs(): number {
@@ -243,6 +272,7 @@ class Collection {
       garbage: this.#garbage,
       deleted: this.#deleted,
       failed: this.#failed,
+      skipped: this.#skipped,
     };
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.js";
 import { within } from "./abort.js";
+import type { Asking } from "./asking.js";
 import type { Latencies } from "./latency.js";
 
 /** One store's answers. */
@@ -25,13 +26,15 @@ interface Running<Item> extends Lane<Item> {
 }
 
 /**
- * The answers of several stores, as they come. Each is asked for the next when somebody wants one, so that at most one answer of each is held; the timer that tells
- * when all of them are silent is set once for many answers that come in time.
+ * The answers of several stores, as they come. The stores are begun with in the order, each once, when whoever reads says so. Each is asked for the next answer when
+ * somebody wants one, so that at most one of each is held; the timer that tells when all of them are silent is set once for many answers that come in time.
  */
 export class Lanes<Item> {
+  readonly #order: readonly number[];
   readonly #clock: Clock;
   readonly #limitMs: number;
   readonly #signal: AbortSignal | undefined;
+  #begun = 0;
   readonly #running = new Set<Running<Item>>();
   readonly #ready: Running<Item>[] = [];
   #wake: ((lane: Running<Item> | undefined) => void) | undefined;
@@ -40,7 +43,11 @@ export class Lanes<Item> {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #cancelTimer = () => {};
 
-  constructor(clock: Clock, limitMs: number, signal: AbortSignal | undefined) {
+  constructor(
+    { order, clock, limitMs }: Pick<Asking, "order" | "clock" | "limitMs">,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#order = order;
     this.#clock = clock;
     this.#limitMs = limitMs;
     this.#signal = signal;
@@ -56,9 +63,19 @@ export class Lanes<Item> {
     return this.#running.size;
   }
 
-  /** Of one that has ended something may be left. */
-  get anyReady(): boolean {
-    return this.#ready.length > 0;
+  /** How many of the order. */
+  get begun(): number {
+    return this.#begun;
+  }
+
+  /** Whether there is another to begin with. */
+  get anyLeft(): boolean {
+    return this.#begun < this.#order.length;
+  }
+
+  /** All that have begun, and nothing is left of what they gave. */
+  get allEnded(): boolean {
+    return this.#running.size === 0 && this.#ready.length === 0;
   }
 
   /** One that could be asked: not one that has not answered yet, which is waited for anyhow. */
@@ -67,7 +84,9 @@ export class Lanes<Item> {
     return false;
   }
 
-  begin(store: number, ask: (signal: AbortSignal) => AsyncIterable<Item>): Lane<Item> {
+  /** With the next store of the order: only where there is one, see `anyLeft`. */
+  begin(ask: (store: number, signal: AbortSignal) => AsyncIterable<Item>): Lane<Item> {
+    const store = this.#order[this.#begun++]!;
     const controller = new AbortController();
     const lane: Running<Item> = {
       store,
@@ -76,7 +95,7 @@ export class Lanes<Item> {
       result: undefined,
       failure: undefined,
       controller,
-      iterator: ask(controller.signal)[Symbol.asyncIterator](),
+      iterator: ask(store, controller.signal)[Symbol.asyncIterator](),
       askedMs: undefined,
       pending: undefined,
       onResult: (result) => {
@@ -152,7 +171,7 @@ export class Lanes<Item> {
 
   /** Whether nobody is left to wait for but those that have been silent for so long. */
   allSilentFor(ms: number): boolean {
-    if (this.anyReady) return false;
+    if (this.#ready.length > 0) return false;
     const latestMs = this.#clock.monotonicMs() - ms;
     for (const { askedMs } of this.#running) if (askedMs === undefined || askedMs > latestMs) return false;
     return true;

@@ -1,5 +1,6 @@
 import { getMany } from "../capabilities.js";
 import { BlobError, type StoreFailure } from "../errors.js";
+import { copyOf } from "../own-bytes.js";
 import { parseRef, type Ref } from "../ref.js";
 import type { GetManyResult, GetOptions } from "../store.js";
 import { type Asking, checkContent, gaveUp, isDamage, lost, noneHas, silentStore } from "./asking.js";
@@ -49,7 +50,7 @@ export async function* readMany(
       const given = lane && reading.take(lane);
       if (given === undefined) continue;
       const { ref, blob, times } = given;
-      for (let i = 1; i < times; i++) yield { ref, blob: frozen ? blob : new Uint8Array(blob) };
+      for (let i = 1; i < times; i++) yield { ref, blob: frozen ? blob : copyOf(blob) };
       yield { ref, blob };
     }
     await reading.settle();
@@ -83,13 +84,12 @@ class ManyReading {
   readonly #answered = new Set<Lane<GetManyResult>>();
   readonly #beganMs: number;
   readonly #untilMs: number;
-  #begun = 0;
 
   constructor(wanted: Map<Ref, Want>, frozen: boolean, asking: ManyOptions, signal: AbortSignal | undefined) {
     this.#wanted = wanted;
     this.#frozen = frozen;
     this.#asking = asking;
-    this.#lanes = new Lanes(asking.clock, asking.limitMs, signal);
+    this.#lanes = new Lanes(asking, signal);
     const { allInMs = Number.POSITIVE_INFINITY } = asking;
     this.#beganMs = asking.clock.monotonicMs();
     this.#untilMs = this.#beganMs + allInMs;
@@ -97,13 +97,10 @@ class ManyReading {
 
   /** As of `Lanes`; undefined when all stores have ended. */
   next(): Promise<Lane<GetManyResult> | undefined> | undefined {
-    const { order, clock, hedgeAfterMs, limitMs } = this.#asking;
-    if (this.#lanes.size === 0 && !this.#lanes.anyReady) {
-      if (this.#begun === order.length) return undefined;
-      this.#begin();
-    }
+    const { clock, hedgeAfterMs, limitMs } = this.#asking;
+    if (this.#lanes.allEnded && !this.#begin()) return undefined;
     let patienceMs = this.#anyEnded ? limitMs : Number.POSITIVE_INFINITY;
-    if (this.#begun < order.length) patienceMs = hedgeAfterMs;
+    if (this.#lanes.anyLeft) patienceMs = hedgeAfterMs;
     if (this.#untilMs < Number.POSITIVE_INFINITY) {
       patienceMs = Math.min(patienceMs, this.#untilMs - clock.monotonicMs());
       if (patienceMs <= 0) return Promise.resolve(undefined);
@@ -113,30 +110,29 @@ class ManyReading {
 
   /** One that has ended is no help for what it did not give. */
   get #anyEnded(): boolean {
-    return this.#begun > this.#lanes.size;
+    return this.#lanes.begun > this.#lanes.size;
   }
 
   /** Nobody said anything for long enough. False when there is nobody else to ask, and no time to wait. */
   goOn(): boolean {
     this.#lanes.noteSilent(this.#asking.latencies);
     const inTime = this.#asking.clock.monotonicMs() < this.#untilMs;
-    if (inTime && this.#begun < this.#asking.order.length) this.#begin();
-    else if (!inTime || this.#anyEnded) {
-      this.#giveUp();
-      return false;
-    }
-    return true;
+    if (inTime && (this.#begin() || !this.#anyEnded)) return true;
+    this.#giveUp();
+    return false;
   }
 
-  #begin(): void {
-    const { stores, order } = this.#asking;
-    const store = order[this.#begun++]!;
+  /** Asks the next store, where there is one. */
+  #begin(): boolean {
+    if (!this.#lanes.anyLeft) return false;
+    const { stores } = this.#asking;
     const refs = [...this.#wanted.keys()];
     // Where another goes on after all, they meet in the middle.
     if (this.#lanes.size > 0) refs.reverse();
-    this.#lanes.begin(store, (signal) =>
+    this.#lanes.begin((store, signal) =>
       getMany(stores[store]!.store, refs, { signal, ...(this.#frozen && { frozen: true }) }),
     );
+    return true;
   }
 
   /** What the lane has given, where it is whole and still wanted. */
@@ -145,8 +141,7 @@ class ManyReading {
     const { store, failure, result } = lane;
     if (failure) this.#failed(store, failure.error);
     if (result === undefined || result.done) {
-      const more = this.#wanted.size > 0 && this.#begun < this.#asking.order.length;
-      if (more && this.#lanes.allSilentFor(this.#asking.hedgeAfterMs)) this.#begin();
+      if (this.#wanted.size > 0 && this.#lanes.allSilentFor(this.#asking.hedgeAfterMs)) this.#begin();
       return undefined;
     }
     const { ref, blob, error } = result.value;
@@ -197,7 +192,7 @@ class ManyReading {
     for (const [i, store] of order.entries()) {
       const { name } = stores[store]!;
       const error =
-        i < this.#begun
+        i < this.#lanes.begun
           ? silentStore(stores[store]!, nowMs - this.#beganMs)
           : new BlobError("unavailable", `there was no time left to ask store ${name}`, { store: name });
       this.#blame(name, error);

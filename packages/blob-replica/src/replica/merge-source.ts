@@ -2,7 +2,7 @@ import { listRefPages } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { type Ref, refBytes, refFromBytes, refToBytes } from "../ref.js";
 import type { IndexPages } from "../stores/index-pages.js";
-import { memoryStore, pagesInMemory } from "../stores/memory.js";
+import { asMemoryStore, memoryStore } from "../stores/memory.js";
 import type { NamedStore } from "./options.js";
 import { saying } from "./settings.js";
 
@@ -46,7 +46,7 @@ export class Source {
       this.#last.set(refToBytes(after));
       this.#begun = true;
     }
-    this.#index = pagesInMemory(store, after, signal);
+    this.#index = asMemoryStore(store, "listRefPages")?.listRefPages(after, { signal });
     this.#iterator = this.#index ?? listRefPages(store, after, { signal });
     if (this.#index === undefined) this.#next = this.#ask();
   }

@@ -1,6 +1,6 @@
+import { uninitialized } from "../own-bytes.js";
 import { type Ref, refBytes } from "../ref.js";
 import type { ListOptions } from "../store.js";
-import { uninitialized } from "../uninitialized.js";
 import { follow } from "./abort.js";
 import { Source } from "./merge-source.js";
 import type { NamedStore } from "./options.js";

@@ -2,7 +2,7 @@ import { has } from "../capabilities.js";
 import { BlobError } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
 import type { GetManyResult, GetOptions } from "../store.js";
-import { keptInMemory } from "../stores/memory.js";
+import { asMemoryStore } from "../stores/memory.js";
 import { type Asking, checkContent } from "./asking.js";
 import { Latencies, type Question } from "./latency.js";
 import { readMany } from "./many.js";
@@ -83,11 +83,12 @@ export class Reads {
     const results: GetManyResult[] = [];
     let rest: readonly Ref[] = refs;
     const first = this.#order(except)[0];
-    const kept = first === undefined ? undefined : keptInMemory(this.#options.settings.sync[first]!.store);
-    if (first !== undefined && kept) {
+    const memory =
+      first === undefined ? undefined : asMemoryStore(this.#options.settings.sync[first]!.store, "getMany");
+    if (first !== undefined && memory) {
       const missed: Ref[] = [];
       for (const ref of refs) {
-        const blob = kept(ref);
+        const blob = memory.kept(ref);
         // What is not there, or damaged, is looked at more closely.
         if (blob !== undefined && refOf(blob) === ref) results.push({ ref, blob });
         else missed.push(ref);

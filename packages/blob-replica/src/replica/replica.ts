@@ -1,4 +1,5 @@
 import { BlobError } from "../errors.js";
+import { copyOf } from "../own-bytes.js";
 import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
 import type {
@@ -137,7 +138,7 @@ export class StoreReplica implements Replica {
     this.#begin(options.signal);
     checkBlob(blob);
     // The one copy: what the caller does with its bytes from now on changes nothing.
-    const frozen = options.frozen ? blob : new Uint8Array(blob);
+    const frozen = options.frozen ? blob : copyOf(blob);
     const ref = refForPut(frozen, options.ref);
     const [result] = await this.#calls.run(() => this.#putChunk([frozen], [ref], options.signal));
     if (result!.error !== undefined) throw result!.error;
@@ -150,7 +151,7 @@ export class StoreReplica implements Replica {
   ): Promise<readonly PutManyResult[]> {
     this.#begin(options.signal);
     for (const blob of blobs) checkBlob(blob);
-    const frozen = options.frozen ? [...blobs] : blobs.map((blob) => new Uint8Array(blob));
+    const frozen = options.frozen ? [...blobs] : blobs.map(copyOf);
     const refs = refsForPut(frozen, options.refs);
     const size = Math.min(blobsAtOnce, this.#settings.maxQueued);
     return await this.#calls.run(async () => {

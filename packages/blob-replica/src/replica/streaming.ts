@@ -67,14 +67,13 @@ class StreamReading {
   /** Of what the caller has. */
   readonly #hash = createHash("sha256");
   #given = 0;
-  #begun = 0;
   /** "spoilt": the caller has bytes that are no part of it. */
   state: "going" | "whole" | "spoilt" = "going";
 
   constructor(ref: Ref, asking: Asking, signal: AbortSignal | undefined) {
     this.#ref = ref;
     this.#asking = asking;
-    this.#lanes = new Lanes(asking.clock, asking.limitMs, signal);
+    this.#lanes = new Lanes(asking, signal);
   }
 
   get #patienceMs(): number {
@@ -85,38 +84,30 @@ class StreamReading {
 
   /** As of `Lanes`; undefined when all stores have ended. */
   next(): Promise<Lane<Uint8Array> | undefined> | undefined {
-    const { order, limitMs } = this.#asking;
-    if (this.#lanes.size === 0 && !this.#lanes.anyReady) {
-      if (this.#begun === order.length) return undefined;
-      this.#begin();
-    }
-    if (this.#begun < order.length || this.#lanes.anyPaused) return this.#lanes.next(this.#patienceMs);
-    return this.#lanes.next(this.#failures.length > 0 ? limitMs : Number.POSITIVE_INFINITY);
+    if (this.#lanes.allEnded && !this.#begin()) return undefined;
+    if (this.#lanes.anyLeft || this.#lanes.anyPaused) return this.#lanes.next(this.#patienceMs);
+    return this.#lanes.next(this.#failures.length > 0 ? this.#asking.limitMs : Number.POSITIVE_INFINITY);
   }
 
   /** Nobody said anything for long enough. False when there is nobody else to ask, and no time to wait. */
   goOn(): boolean {
     this.#lanes.noteSilent(this.#asking.latencies);
     // Those that were left behind may have what this one does not.
-    if (this.#lanes.resume()) return true;
-    if (this.#begun < this.#asking.order.length) {
-      this.#begin();
-    } else if (this.#failures.length > 0) {
-      this.#giveUp();
-      return false;
-    }
-    return true;
+    if (this.#lanes.resume() || this.#begin() || this.#failures.length === 0) return true;
+    this.#giveUp();
+    return false;
   }
 
-  #begin(): void {
-    const { stores, order } = this.#asking;
-    const store = order[this.#begun++]!;
+  /** Asks the next store, where there is one. */
+  #begin(): boolean {
+    if (!this.#lanes.anyLeft) return false;
+    const { stores } = this.#asking;
     for (const progress of this.#progress.values()) {
       // Until now there was no other, and what was given is its own.
       progress.own ??= this.#hash.copy().update(progress.held ?? new Uint8Array(0));
     }
     const alone = this.#progress.size === 0 && this.#given === 0;
-    const lane = this.#lanes.begin(store, (signal) =>
+    const lane = this.#lanes.begin((store, signal) =>
       streamBlob(stores[store]!.store, this.#ref, { signal }),
     );
     this.#progress.set(lane, {
@@ -125,6 +116,7 @@ class StreamReading {
       heldAt: 0,
       own: alone ? undefined : createHash("sha256"),
     });
+    return true;
   }
 
   /** What can be given now. */
@@ -190,8 +182,7 @@ class StreamReading {
     if (isDamage(error)) this.#damaged.push(lane.store);
     else latencies.failed(lane.store);
     onFailure(lane.store, error);
-    if (this.#lanes.resume() || this.#begun === this.#asking.order.length) return;
-    if (this.#lanes.allSilentFor(this.#patienceMs)) this.#begin();
+    if (!this.#lanes.resume() && this.#lanes.allSilentFor(this.#patienceMs)) this.#begin();
   }
 
   /** There is nobody else to ask. */

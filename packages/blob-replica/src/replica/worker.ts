@@ -18,7 +18,7 @@ interface Lane {
   readonly done: Promise<void>;
 }
 
-const batchLimits = { entries: 128, bytes: 4 * 1024 * 1024 };
+const batchLimits = { entries: 256, bytes: 4 * 1024 * 1024 };
 const batchesInFlight = 4;
 const putsInFlight = 16;
 

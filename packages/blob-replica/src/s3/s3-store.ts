@@ -1,5 +1,6 @@
 import { Assembly } from "../assembly.js";
 import { BlobError } from "../errors.js";
+import { copyOf } from "../own-bytes.js";
 import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
 import type {
@@ -88,7 +89,7 @@ class S3Store implements BlobStore {
     for await (const piece of this.#read(ref, { signal, maxBytes: this.#maxBlobBytes })) pieces.add(piece);
     const blob = pieces.take();
     // A part of what came from the network would keep all of that in memory.
-    return blob.length === blob.buffer.byteLength ? blob : new Uint8Array(blob);
+    return blob.length === blob.buffer.byteLength ? blob : copyOf(blob);
   }
 
   stream(ref: Ref, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
@@ -129,7 +130,7 @@ class S3Store implements BlobStore {
     signal?.throwIfAborted();
     const ref = refForPut(blob, options.ref);
     // The SDK reads the bytes also when it tries again: the caller's are copied.
-    const bytes = options.frozen === true ? blob : new Uint8Array(blob);
+    const bytes = options.frozen === true ? blob : copyOf(blob);
     const added = await this.#writes.run(ref, signal, async () => {
       signal?.throwIfAborted();
       return await this.#write(ref, bytes, signal);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { BlobError } from "../errors.js";
+import { uninitialized } from "../own-bytes.js";
 import { type Ref, refOf } from "../ref.js";
-import { uninitialized } from "../uninitialized.js";
 import type { ReadableFile } from "./files.js";
 
 /** Small enough that hashing begins early, large enough that the change of threads does not count. */

@@ -1,6 +1,6 @@
+import { uninitialized } from "../own-bytes.js";
 import { type Ref, refBytes, refToBytes } from "../ref.js";
 import type { ListOptions } from "../store.js";
-import { uninitialized } from "../uninitialized.js";
 import { checkAfter } from "./arguments.js";
 import type { RefIndex } from "./ref-index.js";
 

@@ -1,4 +1,5 @@
 import { getMany, listRefPages, pieces, putMany, streamBlob } from "../capabilities.js";
+import { copyOf } from "../own-bytes.js";
 import type { Ref } from "../ref.js";
 import type {
   BlobStore,
@@ -88,7 +89,7 @@ class LruCache implements BlobStore {
   async *stream(ref: Ref, options: CallOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
     options.signal?.throwIfAborted();
     const kept = this.#use(ref);
-    yield* kept ? pieces(new Uint8Array(kept), options.signal) : streamBlob(this.#store, ref, options);
+    yield* kept ? pieces(copyOf(kept), options.signal) : streamBlob(this.#store, ref, options);
   }
 
   async put(blob: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
@@ -180,5 +181,5 @@ class LruCache implements BlobStore {
 
 /** A copy, unless nobody will change the bytes. */
 function own(blob: Uint8Array, frozen = false): Uint8Array {
-  return frozen ? blob : new Uint8Array(blob);
+  return frozen ? blob : copyOf(blob);
 }

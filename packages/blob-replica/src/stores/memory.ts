@@ -1,4 +1,5 @@
 import { BlobError } from "../errors.js";
+import { copyOf } from "../own-bytes.js";
 import { parseRef, type Ref } from "../ref.js";
 import { refsOfPages } from "../refs-of-pages.js";
 import type {
@@ -29,25 +30,17 @@ export function memoryStore(options: MemoryStoreOptions = {}): BlobStore {
   return new MemoryStore(maxBytes);
 }
 
-/** The listing of a memory store, which can do more than one that somebody has put in its place; undefined for those. */
-export function pagesInMemory(
-  store: BlobStore,
-  after: Ref | undefined,
-  signal: AbortSignal,
-): IndexPages | undefined {
-  const isItsOwn = store instanceof MemoryStore && store.listRefPages === MemoryStore.prototype.listRefPages;
-  return isItsOwn ? store.listRefPages(after, { signal }) : undefined;
-}
-
 /**
- * What a memory store keeps, at once, for readers that change nothing of it: in a catch-up the promises of `getMany` would take longer than the rest. Undefined
- * for other stores, and for one whose reads somebody has replaced.
+ * For replicas, which then read it at once: in a listing or a catch-up the promises of `method` would take longer than the rest. Undefined for other stores, and for
+ * one in which somebody has put another method in its place.
  */
-export function keptInMemory(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
-  return MemoryStore.keptBy(store);
+export function asMemoryStore(store: BlobStore, method: "getMany" | "listRefPages"): MemoryStore | undefined {
+  const isItsOwn = store instanceof MemoryStore && store[method] === MemoryStore.prototype[method];
+  return isItsOwn ? store : undefined;
 }
 
-class MemoryStore implements BlobStore {
+/** Its type is for `asMemoryStore`: everybody else has a BlobStore. */
+export class MemoryStore implements BlobStore {
   readonly #maxBytes: number;
   readonly #blobs = new Map<Ref, Uint8Array>();
   readonly #index = new RefIndex();
@@ -57,9 +50,9 @@ class MemoryStore implements BlobStore {
     this.#maxBytes = maxBytes;
   }
 
-  static keptBy(store: BlobStore): ((ref: Ref) => Uint8Array | undefined) | undefined {
-    const isItsOwn = store instanceof MemoryStore && store.getMany === MemoryStore.prototype.getMany;
-    return isItsOwn ? (ref) => store.#blobs.get(ref) : undefined;
+  /** At once, for a reader that changes nothing of it; undefined where there is none. */
+  kept(ref: Ref): Uint8Array | undefined {
+    return this.#blobs.get(ref);
   }
 
   async get(ref: Ref, options: GetOptions = {}): Promise<Uint8Array> {
@@ -129,7 +122,7 @@ class MemoryStore implements BlobStore {
   #give(ref: Ref, { frozen }: GetOptions): Uint8Array {
     const blob = this.#blobs.get(parseRef(ref));
     if (blob === undefined) throw new BlobError("not-found", `there is no blob ${ref}`);
-    return frozen ? blob : new Uint8Array(blob); // not slice(): that of a Buffer is a view
+    return frozen ? blob : copyOf(blob);
   }
 
   #put(blob: Uint8Array, ref: Ref, frozen: boolean): PutResult {
@@ -144,7 +137,7 @@ class MemoryStore implements BlobStore {
       );
     }
     this.#bytes = bytes;
-    this.#blobs.set(ref, frozen ? blob : new Uint8Array(blob));
+    this.#blobs.set(ref, frozen ? blob : copyOf(blob));
     this.#index.add(ref);
     return { ref, added: true };
   }
