@@ -4,6 +4,8 @@ import type { RefusalCode } from "@x/topic-gateway/protocol";
 export interface AppendSender {
   /** Messages of a batch are durable and visible: `count` ids from the given time and sequence on. */
   acknowledge(batch: number, time: bigint, sequence: number, count: number): void;
+  /** The owner does not take the batch that it was just given, nor anything more. What it took before is still acknowledged or refused. */
+  decline(code: RefusalCode, message: string): void;
   /** The owner takes nothing from this sender any more and will not acknowledge anything either. */
   refuse(code: RefusalCode, message: string): void;
   /** The owner takes nothing more, but what it took before is still acknowledged or refused. */
@@ -26,7 +28,8 @@ export interface AppendGroup {
 
 /** What a range has accepted and not yet made durable. A group is everything that waits, up to a limit, in whole batches. */
 export class AppendQueue {
-  #items: Waiting[] = [];
+  /** From #head on; what was taken in front is undefined, so that its messages can go, and cut off now and then. */
+  #items: (Waiting | undefined)[] = [];
   #head = 0;
   #bytes = 0;
 
@@ -45,14 +48,15 @@ export class AppendQueue {
 
   /** The next group: at least one batch. The queue must not be empty. */
   take(maxBytes: number): AppendGroup {
-    const start = this.#head;
+    const items: Waiting[] = [];
     let bytes = 0;
     for (; this.#head < this.#items.length; this.#head++) {
-      const next = (this.#items[this.#head] as Waiting).bytes;
-      if (bytes > 0 && bytes + next > maxBytes) break;
-      bytes += next;
+      const next = this.#items[this.#head] as Waiting;
+      if (bytes > 0 && bytes + next.bytes > maxBytes) break;
+      bytes += next.bytes;
+      items.push(next);
+      this.#items[this.#head] = undefined;
     }
-    const items = this.#items.slice(start, this.#head);
     if (this.isEmpty) {
       this.#items = [];
       this.#head = 0;

@@ -8,19 +8,9 @@ import {
   TopicError,
   type TopicName,
 } from "@x/topic-gateway/protocol";
+import { type HotChunk, readChunks } from "./hot-chunks.js";
 import type { HotHolder, HotMemory } from "./hot-memory.js";
 import { KeyIndex, keysInFrames } from "./key-index.js";
-
-/** How much a reader gets at once when there is more. */
-const CHUNK_BYTES = 256 * 1024;
-
-interface HotChunk {
-  readonly firstSequence: number;
-  readonly frames: Buffer;
-  /** Where each frame starts. */
-  readonly offsets: readonly number[];
-  readonly stamp: number;
-}
 
 export interface HotSegmentOptions {
   readonly id: SegmentId;
@@ -239,43 +229,7 @@ export class HotSegment implements HotHolder {
 
   /** From memory, or undefined if the message is not there. */
   #hot(sequence: number): FrameChunk | undefined {
-    if (sequence > this.#hotThrough) return undefined;
-    const at = this.#chunkOf(sequence);
-    const chunk = this.#chunks[at];
-    if (chunk === undefined) return undefined;
-    const skip = sequence - chunk.firstSequence;
-    const first = chunk.frames.subarray(chunk.offsets[skip] ?? 0);
-    let count = chunk.offsets.length - skip;
-    if (first.length >= CHUNK_BYTES) return { frames: first, firstSequence: sequence, count };
-    // Many small groups make one chunk; a single one is not copied.
-    const parts = [first];
-    let bytes = first.length;
-    for (let i = at + 1; i < this.#chunks.length; i++) {
-      const { frames, offsets } = this.#chunks[i] as HotChunk;
-      if (bytes + frames.length > CHUNK_BYTES) break;
-      parts.push(frames);
-      bytes += frames.length;
-      count += offsets.length;
-    }
-    return {
-      frames: parts.length === 1 ? first : Buffer.concat(parts, bytes),
-      firstSequence: sequence,
-      count,
-    };
-  }
-
-  /** The index of the chunk that holds a sequence, or -1. */
-  #chunkOf(sequence: number): number {
-    let low = this.#head;
-    let high = this.#chunks.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >>> 1;
-      const { firstSequence, offsets } = this.#chunks[middle] as HotChunk;
-      if (sequence < firstSequence) high = middle - 1;
-      else if (sequence >= firstSequence + offsets.length) low = middle + 1;
-      else return middle;
-    }
-    return -1;
+    return sequence > this.#hotThrough ? undefined : readChunks(this.#chunks, this.#head, sequence);
   }
 
   #lacks(sequence: number): TopicError {

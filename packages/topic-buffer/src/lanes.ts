@@ -12,13 +12,18 @@ import { parseEntries } from "./entries.js";
 
 /** The lanes that one stream may have opened in its life. A sender opens one for a range and after each refusal. */
 const MAX_LANES = 65_536;
+/**
+ * Batches of one stream that were accepted and whose answers nobody has taken, before no more are read: those that wait for the log, too,
+ * since all of them may be answered at once. As many as a client of ours has on its way in a thousand ranges at most.
+ */
+const MAX_UNTOLD = 16_384;
 
 /** The owner of a range, as lanes see it. */
 export interface LaneOwner {
   /** From now on the sender is told when the owner ends, or when a newer lane comes from where this one does. */
   attach(sender: AppendSender, from: LaneSender | undefined): void;
   detach(sender: AppendSender): void;
-  /** Takes a batch, or refuses this and everything else of the sender by `sender.refuse`. */
+  /** Takes a batch, or says by `sender.decline` that it takes neither this nor anything else of the sender. */
   accept(sender: AppendSender, batch: number, bodies: readonly Buffer[], bytes: number): void;
   /** Undefined if there is room for more; else resolves when there is, or when the owner ends. */
   room(): Promise<void> | undefined;
@@ -37,6 +42,8 @@ class Lane implements AppendSender {
   nextBatch = 1;
   /** Batches accepted and neither acknowledged nor given up. */
   outstanding = 0;
+  /** Batches accepted whose answer nobody has taken yet: the outstanding ones, and those answered since. */
+  untold = 0;
   #acked = 0;
   #runs: IdRun[] = [];
   #refusal: { readonly code: RefusalCode; readonly message: string } | undefined;
@@ -61,6 +68,11 @@ class Lane implements AppendSender {
       this.#runs.push({ time, sequence, count });
     }
     this.#onNews(this);
+  }
+
+  decline(code: RefusalCode, message: string): void {
+    this.outstanding -= 1;
+    this.refuseLater(code, message);
   }
 
   refuse(code: RefusalCode, message: string): void {
@@ -104,6 +116,10 @@ class PublishStream {
   /** Lanes that have something to say, in the order in which it came up. */
   readonly #news: Set<Lane> = new Set();
   #wake: () => void = () => {};
+  /** The sum of that of the lanes. */
+  #untold = 0;
+  /** Wakes the pump that waits for a reader of the replies. */
+  #resume: () => void = () => {};
   #inputEnded = false;
   #failure: { readonly error: unknown } | undefined;
   #stopped = false;
@@ -129,6 +145,8 @@ class PublishStream {
       return undefined;
     }
     lane.outstanding += 1;
+    lane.untold += 1;
+    this.#untold += 1;
     lane.owner.accept(lane, request.batch, bodies, request.entries.length);
     return lane.owner;
   }
@@ -159,7 +177,10 @@ class PublishStream {
     this.#wake();
   }
 
-  /** Reads until the input ends, makes no sense, or the stream is stopped; then replies end by themselves. */
+  /**
+   * Reads until the input ends, makes no sense, or the stream is stopped; then replies end by themselves. Waits while a range has no room,
+   * and while too many replies were not taken.
+   */
   async pump(batches: AsyncIterator<PublishBatch>): Promise<void> {
     try {
       for (;;) {
@@ -167,6 +188,11 @@ class PublishStream {
         if (done || this.#stopped) break;
         const room = this.accept(value)?.room();
         if (room) await room;
+        while (this.#untold >= MAX_UNTOLD && !this.#stopped) {
+          await new Promise<void>((resolve) => {
+            this.#resume = resolve;
+          });
+        }
         if (this.#stopped) break;
       }
     } catch (error) {
@@ -185,7 +211,11 @@ class PublishStream {
         if (this.#failure) throw this.#failure.error;
         for (const lane of this.#news) {
           this.#news.delete(lane);
-          yield* lane.takeReplies();
+          const replies = lane.takeReplies();
+          this.#untold -= lane.untold - lane.outstanding;
+          lane.untold = lane.outstanding;
+          this.#resume();
+          yield* replies;
         }
         if (this.#inputEnded && !this.#failure && !this.#isOwed()) return;
         if (this.#news.size > 0 || this.#failure || signal?.aborted) continue;
@@ -207,6 +237,7 @@ class PublishStream {
 
   stop(): void {
     this.#stopped = true;
+    this.#resume();
     for (const lane of this.#lanes.values()) lane.owner?.detach(lane);
   }
 }

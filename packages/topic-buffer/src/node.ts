@@ -1,6 +1,5 @@
 import { CoordError } from "@x/coord";
 import {
-  type BufferApi,
   type CallOptions,
   checkKey,
   type FoundKey,
@@ -8,7 +7,6 @@ import {
   type FrameChunk,
   formatSegmentId,
   type GetManyOptions,
-  type HashRange,
   type LaneTarget,
   MAX_KEYS,
   type PublishBatch,
@@ -17,7 +15,6 @@ import {
   type ReadRequest,
   type RefusalCode,
   type Runtime,
-  type SegmentId,
   type SegmentStatus,
   sleep,
   TopicError,
@@ -25,63 +22,13 @@ import {
 import { findKey } from "./find-key.js";
 import type { HotSegment } from "./hot-segment.js";
 import { type LaneHost, type LaneOwner, publishTo } from "./lanes.js";
+import type { BufferNode, BufferStatus, PolledChunk } from "./node-api.js";
 import { type BufferOptions, checkOptions, type NodeContext } from "./options.js";
-import type { OwnerPhase } from "./range-owner.js";
 import { TenureRun } from "./run-tenure.js";
 import { backoffMs } from "./settle.js";
 import { systemRuntime } from "./system.js";
-import type { Tenure } from "./tenure.js";
 
-export interface RangeStatus {
-  readonly topic: string;
-  readonly range: HashRange;
-  readonly epoch: bigint;
-  readonly phase: OwnerPhase;
-  /** The segment that takes appends. */
-  readonly segment: SegmentId | undefined;
-  /** Accepted and not durable yet. */
-  readonly queuedBytes: number;
-}
-
-export interface BufferStatus {
-  readonly id: string;
-  readonly address: string;
-  /** `waiting`: without a session now, and trying to get a new one. */
-  readonly state: "serving" | "waiting" | "closing" | "closed" | "failed";
-  readonly ranges: readonly RangeStatus[];
-  /** Segments served, open and sealed. */
-  readonly segments: number;
-  /** Messages in memory. */
-  readonly hotBytes: number;
-}
-
-export interface PolledChunk {
-  /** Undefined when nothing is there from that sequence on. */
-  readonly chunk: FrameChunk | undefined;
-  /** The segment is sealed and nothing comes after the chunk. Only its record says so for sure to others. */
-  readonly atEnd: boolean;
-}
-
-/** A buffer at work. */
-export interface BufferNode extends BufferApi, AsyncDisposable {
-  readonly id: string;
-  readonly address: string;
-  status(): BufferStatus;
-  /** Calls back when `status().state` has changed, with what it is now. The returned function stops that. */
-  listen(listener: (state: BufferStatus["state"]) => void): () => void;
-  /**
-   * The newest message of a key with an id time of at least `fromTime`, or undefined.
-   * @throws TopicError "invalid-key", "not-owner" if nothing at all is served here now
-   */
-  get(topic: string, key: string, options?: GetManyOptions): Promise<FoundMessage | undefined>;
-  /** What can be read of a segment now, without waiting for more. @throws TopicError "not-owner" if the segment is not served here */
-  poll(request: ReadRequest, options?: CallOptions): Promise<PolledChunk>;
-  /**
-   * Hands every range over, for up to 3 s, and gives the lease up; resolves when nothing of the buffer runs any more. An aborted
-   * signal ends the handing over, not the closing: what is left is taken over by others when the lease is gone.
-   */
-  close(options?: { readonly signal?: AbortSignal }): Promise<void>;
-}
+export type { BufferNode, BufferStatus, PolledChunk, RangeStatus } from "./node-api.js";
 
 /** Handing over takes well below a second; what holds it up longer (a store that is away) may last for ever. */
 const DRAIN_MS = 3_000;
@@ -129,6 +76,9 @@ class Node implements BufferNode, LaneHost {
       signal?.throwIfAborted();
       const first = await this.#begin();
       this.#running = this.#loop(first);
+      // While it told that it has started: the loop ends what was begun.
+      if (signal?.aborted) await this.#running;
+      signal?.throwIfAborted();
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
@@ -146,7 +96,7 @@ class Node implements BufferNode, LaneHost {
   async #loop(first: TenureRun): Promise<void> {
     const { signal } = this.#stop;
     let run: TenureRun | undefined = first;
-    for (let attempt = 0; !signal.aborted; ) {
+    for (let attempt = 0; ; ) {
       let cause: unknown;
       if (run) {
         attempt = 0;
@@ -161,10 +111,12 @@ class Node implements BufferNode, LaneHost {
       }
       if (signal.aborted) return;
       try {
+        // On another history nothing of ours means what it did: somebody has to look before anybody goes on.
+        if (hasCode(cause, "history-lost")) throw cause;
         run = await this.#begin();
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof CoordError && (error.code === "closed" || error.code === "fenced")) {
+        if (hasCode(error, "closed", "fenced", "history-lost")) {
           this.#become("failed");
           this.#context.emit({ type: "failed", cause: error });
           return;
@@ -290,8 +242,8 @@ class Node implements BufferNode, LaneHost {
   async get(topic: string, key: string, options: GetManyOptions = {}): Promise<FoundMessage | undefined> {
     options.signal?.throwIfAborted();
     checkKey(key);
-    const { served } = await this.#upToDate(topic, options);
-    return await findKey(served, { topic, key }, options);
+    const run = await this.#upToDate(topic, options);
+    return await this.#find(run, { topic, key }, options);
   }
 
   async *getMany(
@@ -308,26 +260,36 @@ class Node implements BufferNode, LaneHost {
     }
     // A bad key fails the request before anything is answered, not in the middle.
     for (const key of keys) checkKey(key);
-    const tenure = await this.#upToDate(topic, options);
-    for (const [index, key] of keys.entries()) {
-      if (tenure !== this.#tenure()) throw this.#holdsNothing();
-      yield { index, found: await findKey(tenure.served, { topic, key }, options) };
+    const run = await this.#upToDate(topic, options);
+    for (const [index, key] of keys.entries())
+      yield { index, found: await this.#find(run, { topic, key }, options) };
+  }
+
+  /** The tenure of now, when it knows of all that it has to serve. @throws TopicError "not-owner", "unavailable", `signal.reason` */
+  async #upToDate(topic: string, { signal, revision = 0n, lease }: GetManyOptions): Promise<TenureRun> {
+    const run = this.#run;
+    // That it has nothing would be believed, while what it had may be another's by now, or nobody's yet.
+    if (!run || (lease !== undefined && lease !== run.tenure.session.leaseId)) throw this.#holdsNothing();
+    const name = parseTopicName(topic);
+    try {
+      await run.seen.reach(name, revision, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw run.isOver ? this.#holdsNothing() : error;
     }
+    run.tenure.served.adoptOurs(name);
+    return run;
   }
 
-  /** The tenure of now, when it knows of all that it has to serve. @throws TopicError "not-owner" */
-  async #upToDate(topic: string, { signal, revision = 0n }: GetManyOptions): Promise<Tenure> {
-    const tenure = this.#tenure();
-    if (tenure.cache.state.revision < revision)
-      await tenure.cache.reach(revision, { ...(signal && { signal }) });
-    tenure.served.adoptOurs(parseTopicName(topic));
-    return tenure;
-  }
-
-  #tenure(): Tenure {
-    // That it has nothing would be believed, while what it had may be another's by now.
-    if (!this.#run) throw this.#holdsNothing();
-    return this.#run.tenure;
+  /** @throws TopicError "not-owner" when the tenure was over before there was an answer: another may have a newer one */
+  async #find(
+    { tenure }: TenureRun,
+    wanted: { readonly topic: string; readonly key: string },
+    options: GetManyOptions,
+  ): Promise<FoundMessage | undefined> {
+    const found = await findKey(tenure.served, wanted, options);
+    if (!tenure.session.isAlive() || tenure.signal.aborted) throw this.#holdsNothing();
+    return found;
   }
 
   #holdsNothing(): TopicError {
@@ -344,4 +306,8 @@ class Node implements BufferNode, LaneHost {
       open: owned,
     }));
   }
+}
+
+function hasCode(error: unknown, ...codes: readonly CoordError["code"][]): boolean {
+  return error instanceof CoordError && codes.includes(error.code);
 }

@@ -8,6 +8,7 @@ import {
   TopicError,
   type TopicName,
 } from "@x/topic-gateway/protocol";
+import { MAX_BATCH_BYTES } from "./entries.js";
 
 export interface BufferOptions {
   /** Of this buffer among all of the system: 1 to 128 letters, digits, "_", "-" or ".". Two that are alive must not share one. */
@@ -29,7 +30,7 @@ export interface BufferOptions {
   readonly hotBytes?: number;
   /** Of one range, accepted but not durable; more is back pressure. Default 16 MiB. */
   readonly maxQueuedBytes?: number;
-  /** What is made durable with one sync. Default 1 MiB. */
+  /** What is made durable with one sync. Default 1 MiB, up to 8 MiB, the size of the largest batch. */
   readonly groupMaxBytes?: number;
   /** Keys remembered of one segment, for `get`; more are searched. Default 100,000. */
   readonly maxIndexedKeys?: number;
@@ -50,7 +51,7 @@ interface RangeOf {
 export type BufferEvent =
   | { readonly type: "started"; readonly leaseId: bigint }
   | { readonly type: "session-lost"; readonly cause: unknown }
-  /** The buffer gave up for good: its coordination store was closed. */
+  /** The buffer gave up for good: its coordination store was closed, or has another history than before. */
   | { readonly type: "failed"; readonly cause: unknown }
   | ({ readonly type: "claimed"; readonly epoch: bigint } & RangeOf)
   | ({ readonly type: "opened"; readonly epoch: bigint; readonly segment: SegmentId } & RangeOf)
@@ -116,10 +117,12 @@ export function checkOptions(options: BufferOptions, defaults: Runtime): NodeCon
   if (typeof address !== "string" || !/^(\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):\d{1,5}$/.test(address)) {
     throw invalid(`the address of a buffer is "host:port", not ${quote(address)}`);
   }
-  const count = (name: keyof BufferOptions, fallback: number): number => {
+  const count = (name: keyof BufferOptions, fallback: number, max?: number): number => {
     const value = options[name] ?? fallback;
-    if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
-    throw invalid(`${name} must be a number above 0, not ${String(value)}`);
+    const fits = typeof value === "number" && Number.isFinite(value) && value > 0;
+    if (fits && (max === undefined || value <= max)) return value;
+    const allowed = max === undefined ? "" : ` and up to ${max}`;
+    throw invalid(`${name} must be a number above 0${allowed}, not ${String(value)}`);
   };
   return {
     id,
@@ -134,7 +137,7 @@ export function checkOptions(options: BufferOptions, defaults: Runtime): NodeCon
     segmentMaxAgeMs: count("segmentMaxAgeMs", 600_000),
     hotBytes: count("hotBytes", 256 * MIB),
     maxQueuedBytes: count("maxQueuedBytes", 16 * MIB),
-    groupMaxBytes: count("groupMaxBytes", MIB),
+    groupMaxBytes: count("groupMaxBytes", MIB, MAX_BATCH_BYTES),
     maxIndexedKeys: count("maxIndexedKeys", 100_000),
     graceMs: count("graceMs", 1_000),
     readersGraceMs: count("readersGraceMs", 30_000),

@@ -64,11 +64,11 @@ export class RangeIntake implements LaneOwner {
 
   accept(sender: AppendSender, batch: number, bodies: readonly Buffer[], bytes: number): void {
     if (this.#closed) {
-      sender.refuse("not-owner", `the range ${this.#range} is no longer here`);
+      sender.decline("not-owner", `the range ${this.#range} is no longer here`);
     } else if (this.isHeld && this.#queue.bytes >= this.#maxQueuedBytes) {
       // Waiting for room would hold up the other ranges of the stream for as long.
       const why = `the range ${this.#range} is being taken over and too much waits for it already`;
-      sender.refuse("overloaded", why);
+      sender.decline("overloaded", why);
     } else {
       this.#queue.push(sender, batch, bodies, bytes);
       this.#onBatch();

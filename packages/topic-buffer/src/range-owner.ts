@@ -1,30 +1,19 @@
 import {
   encodeMessageFrames,
   type RefusalCode,
-  rangeLeaseKey,
   rangeOfHash,
   type SegmentEnd,
   type SegmentId,
   sameRange,
-  segmentName,
   TopicError,
   ticksOfMs,
 } from "@x/topic-gateway/protocol";
 import { rangeKey } from "./allocation.js";
+import { AppendBackoff } from "./append-backoff.js";
 import type { AppendGroup } from "./append-queue.js";
+import { OwnSegment } from "./own-segment.js";
 import { RangeIntake } from "./range-intake.js";
-import { sealOps } from "./sealing.js";
-import {
-  discardLog,
-  nextStartTime,
-  type OpenSegment,
-  type PreparedLog,
-  prepareLog,
-  registerSegment,
-  type SegmentPlan,
-} from "./segment-opening.js";
-import type { ServedSegment } from "./served.js";
-import { settleTxn, unlessAborted } from "./settle.js";
+import type { OpenSegment } from "./segment-opening.js";
 import { takeOver } from "./takeover.js";
 import { type Claim, giveBack, type Tenure } from "./tenure.js";
 
@@ -43,7 +32,8 @@ export type OwnerEnd =
   /** The store said something that leaves no way on, or there is a fault in here: only a new tenure is sure to know what is what. */
   | { readonly type: "failed"; readonly cause: unknown };
 
-export type OwnerPhase = "taking-over" | "open" | "rolling" | "handing-over" | "ended";
+/** `waiting`: a log is in doubt, and it is too soon to try another one. */
+export type OwnerPhase = "taking-over" | "open" | "rolling" | "waiting" | "handing-over" | "ended";
 
 /** Why the loop that appends stopped. */
 type Pause = "roll" | "hand-over" | "layout" | "failed";
@@ -54,7 +44,7 @@ const PREPARE_AT = 0.75;
 /**
  * Holds one range from its claim to its end: takes it over, appends what lanes bring in groups, one at a time, rolls to new
  * segments, hands it over. In any doubt about an append it never touches that log again: everybody is refused, the log is
- * sealed like a stranger's, and the range goes on in a new one.
+ * sealed like a stranger's, and the range goes on in a new one, after a pause if that was not the first time.
  */
 export class RangeOwner {
   readonly claim: Claim;
@@ -65,10 +55,9 @@ export class RangeOwner {
   readonly #tenure: Tenure;
   readonly #stop: AbortController;
   readonly #onPhase: () => void;
+  readonly #backoff: AppendBackoff;
   #phase: OwnerPhase = "taking-over";
-  #segment: OpenSegment | undefined;
-  #served: ServedSegment | undefined;
-  #next: Promise<PreparedLog | undefined> | undefined;
+  #own: OwnSegment | undefined;
   /** The revision of the record of the last segment opened here. */
   #opened = 0n;
   #releasing = false;
@@ -86,6 +75,7 @@ export class RangeOwner {
     this.#onPhase = onPhase;
     this.claim = claim;
     this.key = rangeKey(claim.topic, claim.range);
+    this.#backoff = new AppendBackoff(tenure.node);
     this.intake = new RangeIntake(this.key, tenure.node.maxQueuedBytes, () => this.#wake());
     this.done = this.#run(tenure.signal);
   }
@@ -94,7 +84,7 @@ export class RangeOwner {
     return this.#phase;
   }
   get segment(): SegmentId | undefined {
-    return this.#segment?.id;
+    return this.#own?.id;
   }
 
   /** Hands the range over: what is queued is appended first, then the lanes are refused. */
@@ -103,11 +93,13 @@ export class RangeOwner {
     this.#releasing = true;
     this.intake.close(code, `the range ${this.key} is being handed over`);
     this.#wake();
+    this.#backoff.cut();
   }
 
   /** To be called when the topics may have changed. */
   onState(): void {
-    if (this.#segment && this.#layoutChanged(this.#segment)) this.#wake();
+    if (this.#own && this.#layoutChanged(this.#own.segment)) this.#wake();
+    if (this.#phase === "waiting" && !this.#isWanted()) this.#backoff.cut();
   }
 
   // --- the life of the range
@@ -148,39 +140,35 @@ export class RangeOwner {
         const revision = await giveBack(tenure, this.claim);
         return { ...takeover, revision };
       }
-      this.#begin(takeover.segment, takeover.revision);
+      this.#begin(takeover);
+      this.#backoff.opened();
       const { topic, range, epoch } = this.claim;
       tenure.node.emit({ type: "opened", topic, range, epoch, segment: takeover.segment.id });
       const pause = await this.#appendAndRoll();
       const leaving = pause === "hand-over" || (pause === "layout" && !this.#isWanted());
       if (leaving && (await this.#handOver())) return this.#giveBack();
       // Otherwise the log is in doubt, or belongs to an older layout: it is sealed by taking the range over again.
+      const delayMs = pause === "failed" ? this.#backoff.failed() : 0;
+      if (delayMs > 0) this.#phase = "waiting";
+      this.intake.isHeld = true;
       await this.#letGo();
+      if (delayMs > 0 && !this.#releasing) await this.#backoff.wait(delayMs, tenure.signal);
     }
   }
 
-  #begin(segment: OpenSegment, revision: bigint): void {
-    this.#segment = segment;
-    this.#opened = segment.modRevision;
-    this.#served = this.#tenure.served.open(segment, revision);
+  #begin(opened: { readonly segment: OpenSegment; readonly revision: bigint }): void {
+    this.#own = new OwnSegment(this.#tenure, this.claim, opened);
+    this.#opened = opened.segment.modRevision;
     this.#rollDue = false;
     this.#phase = "open";
     this.intake.isHeld = false;
     this.#onPhase();
   }
 
-  /** Nothing is appended to the segment any more. Who serves it, and until when, is for the state to say. */
   async #letGo(): Promise<void> {
-    const [segment, served, next] = [this.#segment, this.#served, this.#next];
-    this.#segment = undefined;
-    this.#served = undefined;
-    this.#next = undefined;
-    if (served) served.owned = false;
-    const closed = segment?.writer.close().catch(() => {});
-    if (closed && !this.#tenure.signal.aborted)
-      await unlessAborted(closed, this.#tenure.signal).catch(() => {});
-    // A prepared log that no transaction was ever tried with is nobody's.
-    void next?.then((log) => log && discardLog(this.#tenure, log));
+    const own = this.#own;
+    this.#own = undefined;
+    await own?.letGo();
   }
 
   async #giveBack(): Promise<OwnerEnd> {
@@ -203,7 +191,9 @@ export class RangeOwner {
   /** Appends groups, one after the other, until something else is to be done. */
   async #append(): Promise<Pause> {
     const { node, signal } = this.#tenure;
-    const segment = this.#segment as OpenSegment;
+    const own = this.#own as OwnSegment;
+    const { segment } = own;
+    const { hot } = own.served;
     const stopTimer = node.clock.setTimer(node.segmentMaxAgeMs, () => {
       this.#rollDue = true;
       this.#wake();
@@ -217,7 +207,6 @@ export class RangeOwner {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const hot = (this.#served as ServedSegment).hot;
         if (this.#layoutChanged(segment)) return "layout";
         if (this.intake.isEmpty) {
           if (this.#releasing) return "hand-over";
@@ -228,8 +217,8 @@ export class RangeOwner {
           continue;
         }
         if (hot.bytes >= node.segmentMaxBytes || (this.#rollDue && hot.visible > 0)) return "roll";
-        if (hot.bytes >= node.segmentMaxBytes * PREPARE_AT) this.#prepareNext(segment);
-        if (!(await this.#appendGroup(segment, this.intake.take(node.groupMaxBytes)))) return "failed";
+        if (hot.bytes >= node.segmentMaxBytes * PREPARE_AT) own.prepareNext();
+        if (!(await this.#appendGroup(own, this.intake.take(node.groupMaxBytes)))) return "failed";
       }
     } finally {
       stopTimer();
@@ -250,7 +239,7 @@ export class RangeOwner {
   }
 
   /** Durable, then the fence, then visible, then acknowledged. False: in doubt, everybody was refused. */
-  async #appendGroup(segment: OpenSegment, group: AppendGroup): Promise<boolean> {
+  async #appendGroup({ segment, served }: OwnSegment, group: AppendGroup): Promise<boolean> {
     const { node, session } = this.#tenure;
     const { chain, writer } = segment;
     const now = ticksOfMs(node.clock.wallMs());
@@ -266,7 +255,7 @@ export class RangeOwner {
       this.intake.refuseAll("failed", `an append to ${this.key} may or may not have been made durable`);
       return false;
     }
-    (this.#served as ServedSegment).hot.append(bytes, run.sequence, offsets);
+    served.hot.append(bytes, run.sequence, offsets);
     let { sequence } = run;
     for (const { sender, batch, bodies } of group.items) {
       sender.acknowledge(batch, time + BigInt(sequence - run.sequence), sequence, bodies.length);
@@ -285,63 +274,19 @@ export class RangeOwner {
 
   // --- roll and hand over
 
-  /** Its start is not known yet: the header of the log says what it will be at least. */
-  #prepareNext({ id, record, chain }: OpenSegment): void {
-    if (this.#next) return;
-    const { incarnation, layout } = record;
-    const predecessors = [segmentName(id)];
-    const plan = {
-      incarnation,
-      layout,
-      predecessors,
-      startTime: chain.lastTime + 1n,
-      lineageTime: chain.lastTime,
-    };
-    this.#next = prepareLog(this.#tenure, this.claim, plan).catch(() => undefined);
-  }
-
   /** Seals the segment and opens the next one in one transaction. False: the range must be taken over again. */
   async #roll(): Promise<boolean> {
-    const tenure = this.#tenure;
-    const { node } = tenure;
-    const segment = this.#segment as OpenSegment;
-    const served = this.#served as ServedSegment;
-    const end = await this.#sealOwnLog(segment, served);
+    const own = this.#own as OwnSegment;
+    const end = await this.#seal(own);
     if (!end) return false;
-    const { incarnation, layout } = segment.record;
-    const seal = sealOps(tenure, segment, end);
-    let log: PreparedLog | undefined;
     try {
-      const lineageTime = seal.record.sealed?.lastTime ?? segment.chain.lastTime;
-      const startTime = nextStartTime(ticksOfMs(node.clock.wallMs()), lineageTime);
-      const plan: SegmentPlan = {
-        incarnation,
-        layout,
-        predecessors: [segmentName(segment.id)],
-        startTime,
-        lineageTime,
-      };
-      this.#prepareNext(segment);
-      log = (await this.#next) ?? (await prepareLog(tenure, this.claim, plan));
-      this.#next = undefined;
-      const registration = await registerSegment(tenure, this.claim, plan, log, {
-        compare: [seal.compare],
-        ops: seal.ops,
-      });
-      if (registration.type === "refused") {
-        await discardLog(tenure, log);
-        return false;
-      }
-      void segment.writer.close().catch(() => {});
-      served.hot.seal(end.lastSequence);
-      served.owned = false;
-      this.#begin(registration.segment, registration.revision);
+      const next = await own.rollOver(end);
+      if (next.type === "refused") return false;
+      this.#begin(next);
       const { topic, range, epoch } = this.claim;
-      node.emit({ type: "sealed", segment: segment.id, lastSequence: end.lastSequence });
-      node.emit({ type: "rolled", topic, range, epoch, from: segment.id, segment: registration.segment.id });
+      this.#tenure.node.emit({ type: "rolled", topic, range, epoch, from: own.id, segment: next.segment.id });
       return true;
     } catch (error) {
-      await log?.writer.close().catch(() => {});
       if (!(error instanceof TopicError)) throw error;
       this.#alarm(`the range ${this.key} could not go on in a new segment`, error);
       return false;
@@ -349,15 +294,9 @@ export class RangeOwner {
   }
 
   /** Undefined: something is wrong with it; everybody was refused. */
-  async #sealOwnLog(segment: OpenSegment, { hot }: ServedSegment): Promise<SegmentEnd | undefined> {
+  async #seal(own: OwnSegment): Promise<SegmentEnd | undefined> {
     try {
-      const { node, signal } = this.#tenure;
-      const end = await unlessAborted(node.logs.seal(segment.record.log, { signal }), signal);
-      if (end.lastSequence === hot.visible) return end;
-      throw new TopicError(
-        "corrupt",
-        `${end.lastSequence} messages are in a log that acknowledged ${hot.visible}`,
-      );
+      return await own.seal();
     } catch (error) {
       if (!(error instanceof TopicError)) throw error;
       this.#alarm(`the log of ${this.key} could not be sealed by its owner`, error);
@@ -368,33 +307,16 @@ export class RangeOwner {
 
   /** Step 9 but for the lease: seal and record. False: the segment must be sealed by taking the range over. */
   async #handOver(): Promise<boolean> {
-    const tenure = this.#tenure;
-    const segment = this.#segment as OpenSegment;
-    const served = this.#served as ServedSegment;
+    const own = this.#own as OwnSegment;
     this.#phase = "handing-over";
     this.intake.close("not-owner", `the range ${this.key} is being handed over`);
     this.intake.refuseAll("not-owner", `the range ${this.key} is being handed over`);
-    const end = await this.#sealOwnLog(segment, served);
-    if (!end) return false;
-    const seal = sealOps(tenure, segment, end);
-    const leaseKey = rangeLeaseKey(this.claim.topic, this.claim.range);
-    const { succeeded } = await settleTxn(
-      tenure.node.coord,
-      {
-        compare: [seal.compare, { key: leaseKey, target: "create", op: "=", value: this.claim.epoch }],
-        then: [...seal.ops, { type: "delete", key: leaseKey }],
-      },
-      tenure,
-    );
-    // Refused, it may still be that an attempt without an answer did it, or that somebody else sealed: the state tells.
-    if (succeeded) {
-      served.hot.seal(end.lastSequence);
-      tenure.node.emit({ type: "sealed", segment: segment.id, lastSequence: end.lastSequence });
-    }
-    return true;
+    const end = await this.#seal(own);
+    if (end) await own.handOver(end);
+    return end !== undefined;
   }
 
   #alarm(message: string, cause: unknown): void {
-    this.#tenure.node.emit({ type: "alarm", message, segment: this.#segment?.id, cause });
+    this.#tenure.node.emit({ type: "alarm", message, segment: this.#own?.id, cause });
   }
 }

@@ -16,6 +16,7 @@ import type { LaneHost, LaneOwner } from "./lanes.js";
 import type { NodeContext } from "./options.js";
 import { RangeNotes } from "./range-notes.js";
 import { RangeOwner } from "./range-owner.js";
+import { SeenServers } from "./seen-servers.js";
 import { ServedSegments } from "./served.js";
 import { settleTxn } from "./settle.js";
 import { type Claim, claimRange, giveBack, type Tenure } from "./tenure.js";
@@ -35,6 +36,7 @@ const REVOKE_MS = 1_000;
 export class TenureRun implements LaneHost {
   readonly tenure: Tenure;
   readonly owners: Map<string, RangeOwner> = new Map();
+  readonly seen: SeenServers;
   readonly #archiver: Archiver;
   readonly #stop: AbortController;
   /** Ranges whose claim is under way, without an owner yet. */
@@ -50,6 +52,7 @@ export class TenureRun implements LaneHost {
   private constructor(tenure: Tenure, stop: AbortController) {
     this.tenure = tenure;
     this.#stop = stop;
+    this.seen = new SeenServers(tenure);
     this.#archiver = new Archiver(tenure);
     this.#notes = new RangeNotes(tenure.node);
   }
@@ -78,6 +81,7 @@ export class TenureRun implements LaneHost {
       } as const;
       const { revision } = await settleTxn(coord, { then: [put] }, tenure);
       await cache.reach(revision, { signal: stop.signal });
+      stop.signal.throwIfAborted();
       const run = new TenureRun(tenure, stop);
       run.#start(() => {
         session.signal.removeEventListener("abort", onEnd);
@@ -135,7 +139,7 @@ export class TenureRun implements LaneHost {
   /** Hands everything over, so that nobody has to wait for the lease to run out. @throws `signal.reason` */
   async drain(signal: AbortSignal): Promise<void> {
     this.#draining = true;
-    const { node } = this.tenure;
+    const { node, session } = this.tenure;
     const gone = this.over();
     const aborted = new Promise<never>((_, reject) => {
       const onAbort = (): void => reject(signal.reason);
@@ -143,7 +147,10 @@ export class TenureRun implements LaneHost {
       else signal.addEventListener("abort", onAbort, { once: true });
     });
     const work = async (): Promise<void> => {
-      await settleTxn(node.coord, { then: [{ type: "delete", key: bufferKey(node.id) }] }, this.tenure);
+      // It may be another's by now, who was started under the same id while this one hung.
+      const key = bufferKey(node.id);
+      const compare = [{ key, target: "lease", op: "=", value: session.leaseId }] as const;
+      await settleTxn(node.coord, { compare, then: [{ type: "delete", key }] }, this.tenure);
       for (const owner of this.owners.values()) owner.release("shutting-down");
       // A claim that was under way makes an owner that lets go at once.
       while (this.#tasks.size > 0) await Promise.all(this.#tasks);

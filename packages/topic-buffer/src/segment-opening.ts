@@ -33,11 +33,13 @@ export interface SegmentPlan {
   readonly lineageTime: bigint;
 }
 
-/** A log whose header is durable and that no record names yet. */
+/** A log whose header is durable. */
 export interface PreparedLog {
   readonly name: string;
   readonly writer: SegmentLogWriter;
   readonly chain: FrameChain;
+  /** A record names it, so that it must stay. */
+  isRecorded: boolean;
 }
 
 /** A segment that takes appends. */
@@ -64,28 +66,38 @@ export function nextStartTime(now: bigint, last: bigint): bigint {
 
 /**
  * Step 5. For a log that is made ahead of time the start and the lineage's time are lower bounds: the record decides, and whoever
- * seals the segment records a last time of at least its start. @throws TopicError "log-failed"
+ * seals the segment records a last time of at least its start. @throws TopicError "log-failed", the reason of the tenure's signal
  */
 export async function prepareLog(tenure: Tenure, claim: Claim, plan: SegmentPlan): Promise<PreparedLog> {
+  const { signal } = tenure;
   const { logs, random } = tenure.node;
   const header = { topic: claim.topic, range: claim.range, epoch: claim.epoch, ...plan };
   for (let attempt = 0; ; attempt++) {
     const nonce = random.bytes(NONCE_BYTES);
     const name = logName(logs.id, header, nonce);
     const { frame, chain } = encodeHeaderFrame(nonce, plan.lineageTime, encodeLogHeader(header));
+    signal.throwIfAborted();
+    const creating = logs.create(name, frame);
     try {
-      return { name, writer: await unlessAborted(logs.create(name, frame), tenure.signal), chain };
+      return { name, writer: await unlessAborted(creating, signal), chain, isRecorded: false };
     } catch (error) {
+      if (signal.aborted) {
+        // It may still come to be. Nobody else has its name, and no transaction will.
+        void creating.then(
+          (writer) => discardLog(tenure, { name, writer, chain, isRecorded: false }),
+          () => {},
+        );
+      }
       if (!(error instanceof TopicError) || error.code !== "log-exists" || attempt === 3) throw error;
     }
   }
 }
 
-/** For a log that no record names, and that none will name. */
+/** For a log that nothing is appended to, and that no transaction can record any more: it is dropped unless one did. */
 export async function discardLog(tenure: Tenure, log: PreparedLog): Promise<void> {
   try {
     await log.writer.close();
-    await tenure.node.logs.drop(log.name);
+    if (!log.isRecorded) await tenure.node.logs.drop(log.name);
   } catch {
     // It holds no message; what is left of it is only a file.
   }
@@ -93,7 +105,10 @@ export async function discardLog(tenure: Tenure, log: PreparedLog): Promise<void
 
 export type Registration =
   | { readonly type: "registered"; readonly segment: OpenSegment; readonly revision: bigint }
-  /** Something that the transaction relies on has changed by `revision`. The log is not recorded and never will be. */
+  /**
+   * Something that the transaction relies on has changed by `revision`. The log is not recorded and never will be, or an attempt of
+   * ours recorded it and somebody has sealed it since: then nothing may be appended to it.
+   */
   | { readonly type: "refused"; readonly revision: bigint };
 
 /**
@@ -144,13 +159,18 @@ export async function registerSegment(
   // The name of the log is used once in the history of the world: a record that has it was made by an attempt of ours.
   const [found] = results;
   const kv = found?.type === "get" ? found.kvs[0] : undefined;
-  if (kv && logOf(kv.value) === log.name) return opened(kv.modRevision);
+  const recorded = kv && recordIn(kv.value);
+  if (kv && recorded?.log === log.name) {
+    // Who sealed it holds the range by now: its end stands, and to hand it over from here would be to write another one.
+    if (recorded.state === "open") return opened(kv.modRevision);
+    log.isRecorded = true;
+  }
   return { type: "refused", revision };
 }
 
-function logOf(value: Uint8Array): string | undefined {
+function recordIn(value: Uint8Array): SegmentRecord | undefined {
   try {
-    return decodeSegment(value).log;
+    return decodeSegment(value);
   } catch {
     return undefined;
   }

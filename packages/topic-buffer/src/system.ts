@@ -2,20 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { constants, statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { nodeFileSystem } from "@x/coord";
+import { nodeFileSystem, systemClock } from "@x/coord";
 import type { Runtime } from "@x/topic-gateway/protocol";
 import type { DurableFile, LogFileSystem } from "./local/log-files.js";
 
 export const systemRuntime: Runtime = {
-  clock: {
-    wallMs: () => performance.timeOrigin + performance.now(),
-    monotonicMs: () => performance.now(),
-    setTimer(delayMs, callback) {
-      const timer = setTimeout(callback, delayMs);
-      timer.unref();
-      return () => clearTimeout(timer);
-    },
-  },
+  clock: { ...systemClock, wallMs: () => performance.timeOrigin + performance.now() },
   random: { number: () => Math.random(), bytes: (count) => randomBytes(count) },
 };
 

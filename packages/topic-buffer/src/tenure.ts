@@ -30,20 +30,32 @@ export const CATCH_UP_MS = 500;
  * else's key, which nobody tells us about. Whoever acts on a state that is too old is only refused again.
  * @throws what ended the cache, or `signal.reason`
  */
-export async function catchUp({ cache, signal, runtime }: Tenure, revision: bigint): Promise<void> {
-  if (cache.state.revision >= revision) return;
+export async function catchUp(tenure: Tenure, revision: bigint): Promise<void> {
+  await reachWithin(tenure, revision, { withinMs: CATCH_UP_MS, signal: tenure.signal });
+}
+
+/** Whether the state came to show a revision within the time. @throws what ended the cache, or `signal.reason` */
+export async function reachWithin(
+  { cache, runtime }: Pick<Tenure, "cache" | "runtime">,
+  revision: bigint,
+  { withinMs, signal }: { readonly withinMs: number; readonly signal: AbortSignal | undefined },
+): Promise<boolean> {
+  if (cache.state.revision >= revision) return true;
   const stop = new AbortController();
-  const cancel = runtime.clock.setTimer(CATCH_UP_MS, () => stop.abort());
+  const cancel = runtime.clock.setTimer(withinMs, () => stop.abort());
   const onAbort = (): void => stop.abort();
-  signal.addEventListener("abort", onAbort);
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
   try {
     await cache.reach(revision, { signal: stop.signal });
+    return true;
   } catch (error) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     if (!stop.signal.aborted) throw error;
+    return false;
   } finally {
     cancel();
-    signal.removeEventListener("abort", onAbort);
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 

@@ -18,7 +18,7 @@ import { type ntail, statusOf } from "@x/topic-gateway/wire";
 import { keyHash } from "../entries.js";
 import type { BufferNode, RangeStatus } from "../node.js";
 
-/** Requests without an answer, before no more are read. */
+/** Requests whose answer was not taken, before no more are read. */
 const MAX_UNANSWERED = 10_000;
 const MAX_UNANSWERED_BYTES = 32 * 1024 * 1024;
 /** A batch is what came in one turn, but not more than this. */
@@ -75,7 +75,11 @@ export class NtailAppend {
     void this.#readReplies(signal);
     try {
       for (;;) {
-        for (let answer = this.#answers.shift(); answer; answer = this.#answers.shift()) yield answer;
+        for (let answer = this.#answers.shift(); answer; answer = this.#answers.shift()) {
+          yield answer;
+          this.#unanswered -= 1;
+          this.#wakeRequests();
+        }
         if (this.#failure) throw this.#failure.error;
         if (this.#inputEnded && this.#unanswered === 0) return;
         await new Promise<void>((resolve) => {
@@ -189,8 +193,10 @@ export class NtailAppend {
   async #readReplies(signal: AbortSignal): Promise<void> {
     try {
       for await (const reply of this.#buffer.publish(this.#outgoing(), { signal })) this.#onReply(reply);
-    } catch (error) {
-      this.#failure = { error };
+    } catch (cause) {
+      // What goes on that stream is made here: a fault of it is not the caller's.
+      const error = new TopicError("unavailable", "the stream of publishing ended", { cause });
+      this.#failure = { error: signal.aborted ? cause : error };
       this.#wakeAnswers();
     }
   }
@@ -216,13 +222,12 @@ export class NtailAppend {
       this.#unansweredBytes -= bytes;
       for (const reqId of reqIds) this.#answer(reqId, { msgId: ids.next().value ?? "" });
     }
+    this.#wakeRequests();
   }
 
   #answer(reqId: bigint, result: { readonly msgId: string } | { readonly errorCode: number }): void {
-    this.#unanswered -= 1;
     this.#answers.push({ reqId, msgId: undefined, errorCode: undefined, ...result });
     this.#wakeAnswers();
-    this.#wakeRequests();
   }
 }
 

@@ -106,10 +106,15 @@ async function* readChunks(
 
 async function* foundKeys(
   buffer: () => BufferNode,
-  { topic, keys, fromTime, revision }: topics.GetManyRequest,
+  { topic, keys, fromTime, revision, lease }: topics.GetManyRequest,
   signal: AbortSignal,
 ): AsyncGenerator<topics.GetManyResponse> {
-  for await (const { index, found } of buffer().getMany(topic, keys, { signal, fromTime, revision })) {
+  for await (const { index, found } of buffer().getMany(topic, keys, {
+    signal,
+    fromTime,
+    revision,
+    ...(lease > 0n && { lease }),
+  })) {
     yield {
       index,
       segment: found && toSegmentRef(found.segment),
