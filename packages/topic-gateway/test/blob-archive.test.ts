@@ -43,8 +43,20 @@ describe("an archive whose process dies while it puts", () => {
       await put(archive, NAME, draft);
       await readAll(archive, NAME, draft);
       expect(await refsOf(store)).toHaveLength(putsBefore + 11);
-      expect(await archive.collect()).toEqual({ kept: 11, deleted: 0, waiting: putsBefore, failed: 0 });
-      expect(await archive.collect()).toEqual({ kept: 11, deleted: putsBefore, waiting: 0, failed: 0 });
+      expect(await archive.collect()).toEqual({
+        kept: 11,
+        deleted: 0,
+        waiting: putsBefore,
+        failed: 0,
+        skipped: 0,
+      });
+      expect(await archive.collect()).toEqual({
+        kept: 11,
+        deleted: putsBefore,
+        waiting: 0,
+        failed: 0,
+        skipped: 0,
+      });
       await readAll(archive, NAME, draft);
       expect(await refsOf(store)).toHaveLength(11);
     },

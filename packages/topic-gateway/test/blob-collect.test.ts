@@ -23,11 +23,11 @@ describe("collecting the garbage of an archive", () => {
     const kept = "orders/3/139000000000000001_0-63";
     await put(archive, NAME, draft);
     await put(archive, kept, draft);
-    expect(await archive.collect()).toEqual({ kept: 22, deleted: 0, waiting: 0, failed: 0 });
+    expect(await archive.collect()).toEqual({ kept: 22, deleted: 0, waiting: 0, failed: 0, skipped: 0 });
     await archive.drop(NAME);
-    expect(await archive.collect()).toEqual({ kept: 11, deleted: 0, waiting: 11, failed: 0 });
+    expect(await archive.collect()).toEqual({ kept: 11, deleted: 0, waiting: 11, failed: 0, skipped: 0 });
     await readAll(archive, kept, draft);
-    expect(await archive.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0, failed: 0 });
+    expect(await archive.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0, failed: 0, skipped: 0 });
     expect(await refsOf(store)).toHaveLength(11);
     await readAll(archive, kept, draft);
   });
@@ -97,8 +97,8 @@ describe("collecting the garbage of an archive", () => {
     const collecting = openBlobArchive({ store, names, chunkBytes });
     const putting = codeOf(put(other, NAME, draft));
     await half.opened;
-    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 0, waiting: 10, failed: 0 });
-    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 10, waiting: 0, failed: 0 });
+    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 0, waiting: 10, failed: 0, skipped: 0 });
+    expect(await collecting.collect()).toEqual({ kept: 0, deleted: 10, waiting: 0, failed: 0, skipped: 0 });
     go.open();
     expect(await putting).toBe("unavailable");
     expect(await names.get(NAME)).toBeUndefined();
@@ -125,10 +125,41 @@ describe("collecting the garbage of an archive", () => {
       deleted: 8,
       waiting: 3,
       failed: 3,
+      skipped: 0,
       firstFailure: away,
     });
-    expect(await archive.collect()).toEqual({ kept: 0, deleted: 3, waiting: 0, failed: 0 });
+    expect(await archive.collect()).toEqual({ kept: 0, deleted: 3, waiting: 0, failed: 0, skipped: 0 });
     expect(await refsOf(store)).toEqual([]);
+  });
+
+  it("tells what it did not try any more when one delete after the other failed, and deletes that the next time", async () => {
+    const store = memoryStore();
+    let isAway = true;
+    const archive = openBlobArchive({
+      store: hooked(store, (call) => {
+        if (call === "delete" && isAway) throw new Error("the disk is away");
+      }),
+      names: memoryNames(),
+      chunkBytes,
+    });
+    const large = segment(Array(600).fill(900));
+    await put(archive, NAME, large);
+    await archive.drop(NAME);
+    await archive.collect();
+    const garbage = (await refsOf(store)).length;
+    const { deleted, waiting, failed, skipped } = await archive.collect();
+    expect({ deleted, waiting }).toEqual({ deleted: 0, waiting: garbage });
+    expect(failed).toBeGreaterThanOrEqual(100);
+    expect(skipped).toBeGreaterThan(0);
+    expect(failed + skipped).toBe(garbage);
+    isAway = false;
+    expect(await archive.collect()).toEqual({
+      kept: 0,
+      deleted: garbage,
+      waiting: 0,
+      failed: 0,
+      skipped: 0,
+    });
   });
 
   it("leaves alone what another process began to put after it began", async () => {
@@ -153,7 +184,7 @@ describe("collecting the garbage of an archive", () => {
     await put(openBlobArchive({ store, names, chunkBytes }), NAME, draft);
     go.open();
     expect(await collected).toMatchObject({ deleted: 0, waiting: 22 });
-    expect(await collecting.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0, failed: 0 });
+    expect(await collecting.collect()).toEqual({ kept: 11, deleted: 11, waiting: 0, failed: 0, skipped: 0 });
     await readAll(collecting, NAME, draft);
   });
 

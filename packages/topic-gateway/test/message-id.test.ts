@@ -112,6 +112,21 @@ describe("ticks of 100 ns since 1582", () => {
     expect(new Date(msOfTicks(0x1ec9414c232ab00n)).toISOString()).toBe("2022-02-22T19:22:22.000Z");
   });
 
+  it("are refused for what is no time", () => {
+    for (const wrong of [
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      1e306,
+      "5" as never,
+      5n as never,
+      null as never,
+    ]) {
+      expect(() => ticksOfMs(wrong), String(wrong)).toThrow(
+        expect.objectContaining({ code: "invalid-argument" }),
+      );
+    }
+  });
+
   it("turn into microseconds and back", () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 52n }), (micros) => {

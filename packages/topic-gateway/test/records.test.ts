@@ -121,6 +121,8 @@ describe("the values in etcd", () => {
       "a b:80",
       "::1:80",
       "host:123456",
+      "host:65536",
+      "[::1]:99999",
       "http://h:80",
     ]) {
       expect(decodeAddress(value), value).toBeUndefined();

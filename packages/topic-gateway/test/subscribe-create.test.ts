@@ -120,6 +120,17 @@ describe("creating a subscription", () => {
     expect((await world.key(key))?.version).toBe(1n);
   });
 
+  it("is created by one of two who want it at once, and the other hears so", async () => {
+    const { context } = await world.process();
+    const both = await Promise.all([
+      failure(createSubscription(process.context, "t", "s")),
+      failure(createSubscription(context, "t", "s")),
+    ]);
+    expect(both.filter((result) => result === "no failure")).toHaveLength(1);
+    expect(both).toContainEqual(expect.objectContaining({ code: "subscription-exists" }));
+    expect((await world.key(key))?.version).toBe(1n);
+  });
+
   it("does not take somebody else's for its own when its transaction was not sent", async () => {
     let calls = 0;
     process.weather = () => (++calls === 2 ? "not-sent" : "fine");

@@ -31,11 +31,13 @@ export interface CollectReport {
   /** With a name, or being put by this process. */
   readonly kept: number;
   readonly deleted: number;
-  /** Garbage that the next collection deletes, what failed included. */
+  /** Garbage that the next collection deletes, what failed or was skipped included. */
   readonly waiting: number;
   /** Garbage that could not be deleted now. */
   readonly failed: number;
-  /** Why, for the first of it. */
+  /** Garbage that was to be deleted, too, when so many deletes had failed one after the other that the store was not asked any more. */
+  readonly skipped: number;
+  /** Why, for the first of what failed. */
   readonly firstFailure?: unknown;
 }
 
@@ -114,8 +116,15 @@ export class Collector {
       roots: () => this.#roots(options),
       grace: { afterMs: 0, candidates: this.#candidates },
     });
-    const { marked: kept, deleted, candidates: waiting, failed, failures } = report;
-    return { kept, deleted, waiting, failed, ...(failures[0] && { firstFailure: failures[0].error }) };
+    const { marked: kept, deleted, candidates: waiting, failed, skipped, failures } = report;
+    return {
+      kept,
+      deleted,
+      waiting,
+      failed,
+      skipped,
+      ...(failures[0] && { firstFailure: failures[0].error }),
+    };
   }
 
   async #beginGeneration(options: { readonly signal?: AbortSignal }): Promise<void> {

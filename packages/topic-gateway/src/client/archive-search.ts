@@ -1,5 +1,5 @@
 import { TopicError } from "../errors.js";
-import { messagesInFrames } from "../protocol/frame.js";
+import { type Frame, messagesInFrames } from "../protocol/frame.js";
 import { keyOfBody } from "../protocol/message.js";
 import type { SegmentArchive } from "../protocol/segment-archive.js";
 import { archiveName } from "../protocol/segment-id.js";
@@ -47,11 +47,20 @@ export class ArchiveSearch {
     if (!record?.sealed || record.sealed.lastSequence === 0) return newest;
     const options = { lastSequence: record.sealed.lastSequence, signal: this.#signal };
     for await (const chunk of this.#archive.read(archiveName(id, record.incarnation), options)) {
+      const inChunk = new Map<string, Frame>();
       for (const frame of messagesInFrames(chunk.frames)) {
         const key = keyOfBody(frame.body);
-        if (keys.has(key)) newest.set(key, { segment: id, frame });
+        if (keys.has(key)) inChunk.set(key, frame);
       }
+      for (const [key, frame] of inChunk) newest.set(key, { segment: id, frame: withOwnBody(frame) });
     }
     return newest;
   }
+}
+
+/** Without the chunk that it came in: that is much larger, and whoever keeps the message would keep it. */
+function withOwnBody(frame: Frame): Frame {
+  const body = Buffer.allocUnsafeSlow(frame.body.length);
+  body.set(frame.body);
+  return { ...frame, body };
 }

@@ -26,12 +26,16 @@ export interface TopicStats {
   readonly silent: readonly string[];
 }
 
-/** Counts by the records and, for what is open, by the buffers. @throws TopicError "topic-not-found" */
+/** Counts by the records and, for what is open, by the buffers. @throws TopicError "topic-not-found", "invalid-argument" */
 export async function describeTopic(
   context: ClientContext,
   name: TopicName,
   options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<TopicStats> {
+  const { timeoutMs } = options;
+  if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) {
+    throw new TopicError("invalid-argument", `timeoutMs must be a positive number, not ${String(timeoutMs)}`);
+  }
   const topic = context.cache.state.topic(name);
   if (!topic) throw new TopicError("topic-not-found", `there is no topic "${name}"`);
   const views = [...topic.segments.values()].filter(({ record }) => record);
@@ -40,7 +44,7 @@ export async function describeTopic(
   const statuses = new Map<string, SegmentStatus>();
   const silent: string[] = [];
   const stop = new AbortController();
-  const uncut = context.runtime.clock.setTimer(options.timeoutMs, () => stop.abort(new Error("timeout")));
+  const uncut = context.runtime.clock.setTimer(timeoutMs, () => stop.abort(new Error("timeout")));
   // Not AbortSignal.any: in Node 20 a signal that lives long never forgets what was derived from it.
   const onAbort = (): void => stop.abort(options.signal?.reason);
   options.signal?.addEventListener("abort", onAbort, { once: true });

@@ -1,14 +1,14 @@
-import type { PointValue } from "@x/fanout";
 import { murmur3Mod } from "@x/space";
 import { TopicError } from "../errors.js";
-import { type FoundMessage, MAX_KEYS } from "../protocol/buffer-api.js";
-import { readFrame } from "../protocol/frame.js";
+import { MAX_KEYS } from "../protocol/buffer-api.js";
 import { HASHES } from "../protocol/hash-range.js";
+import { MAX_TICKS } from "../protocol/message-id.js";
 import { checkKey, type TopicName } from "../protocol/names.js";
 import type { SegmentView } from "../topics/state.js";
 import { ArchiveSearch } from "./archive-search.js";
+import { askPlace } from "./ask-place.js";
 import type { ClientContext } from "./context.js";
-import { type Found, KeySearch, segmentsOfHash } from "./key-search.js";
+import { type Found, KeySearch } from "./key-search.js";
 import { type Place, Places } from "./places.js";
 
 /** What became of one key: the newest message, undefined when there is none, or the reason why it is not known. */
@@ -83,7 +83,8 @@ class Search {
     this.#context = context;
     this.#archive = new ArchiveSearch(context.archive, this.#stopped.signal);
     this.#name = name;
-    this.#fromTime = fromTime;
+    // The wire has no others, and no message has.
+    this.#fromTime = fromTime < 0n ? 0n : fromTime > MAX_TICKS ? MAX_TICKS + 1n : fromTime;
     const { clock } = context.runtime;
     this.#deadlineMs = clock.monotonicMs() + timeoutMs;
     this.#uncut = clock.setTimer(timeoutMs, () => this.stop(this.#overdue));
@@ -189,10 +190,11 @@ class Search {
     const places = new Places(wanted.map(({ segment }) => segment));
     const searchAt = (offset: number): KeySearch => (wanted[offset] as (typeof wanted)[number]).search;
     const open = new Set(wanted.keys());
+    const asked = { topic: this.#name, fromTime: this.#fromTime, searchAt };
     const call = fanout.call(
       wanted.map(({ search, segment }) => places.pointOf(segment, search.hash)),
       () => places.views(cache.state.topic(this.#name)),
-      (place: Place, offsets, { signal }) => this.#askPlace(place, offsets, searchAt, signal),
+      (place: Place, offsets, { signal }) => askPlace(this.#context, place, offsets, { ...asked, signal }),
       {
         perPoint: true,
         allowPartial: true,
@@ -205,7 +207,7 @@ class Search {
         const offset = offsets[0] as number;
         open.delete(offset);
         const search = searchAt(offset);
-        if (result) search.answered(result.served, result.address, result.found);
+        if (result) search.answered(result.served, result.lease, result.found);
         this.#goOn(search);
       }
       for (const { offset, causes } of call.failures) {
@@ -220,55 +222,6 @@ class Search {
     await call.settled;
   }
 
-  /** Undefined as a value: the segment is elsewhere now, look again. */
-  async *#askPlace(
-    { address, segment }: Place,
-    offsets: readonly number[],
-    searchAt: (offset: number) => KeySearch,
-    signal: AbortSignal,
-  ): AsyncGenerator<PointValue<ServerAnswer | undefined>> {
-    const { cache, connections } = this.#context;
-    if (address === undefined) {
-      for (const offset of offsets) yield { offset, value: undefined };
-      return;
-    }
-    const lost = (): TopicError => new TopicError("not-owner", `${address} has the segment no more`);
-    if (segment.server?.address !== address) throw lost();
-    // Nobody else has it, so the key waits until the buffer answers again, or another one has taken the segment over.
-    const buffer = connections.toAsk(address);
-    const topic = cache.state.topic(this.#name);
-    const keys = offsets.map((offset) => searchAt(offset).key);
-    const served = offsets.map((offset) =>
-      topic
-        ? segmentsOfHash(topic, searchAt(offset).hash).filter(({ server }) => server?.address === address)
-        : [],
-    );
-    const moved = new AbortController();
-    // A buffer that hangs says nothing: that its segment is another's now is in the records.
-    const unlisten = cache.listen(() => {
-      if (segment.server?.address !== address) moved.abort(lost());
-    });
-    const options = {
-      fromTime: this.#fromTime,
-      revision: cache.state.revision,
-      signal: AbortSignal.any([signal, moved.signal]),
-    };
-    try {
-      for await (const { index, found } of buffer.getMany(this.#name, keys, options)) {
-        const offset = offsets[index];
-        if (offset === undefined)
-          throw new TopicError("unavailable", `${address} answered for a key that nobody asked for`);
-        yield { offset, value: { address, served: served[index] ?? [], found: toFound(found) } };
-      }
-      connections.report(address);
-    } catch (error) {
-      if (!options.signal.aborted) connections.report(address, { error });
-      throw error;
-    } finally {
-      unlisten();
-    }
-  }
-
   async #askArchive(segment: SegmentView, searches: readonly KeySearch[]): Promise<void> {
     try {
       const newest = await this.#archive.newest(segment, new Set(searches.map(({ key }) => key)));
@@ -280,20 +233,6 @@ class Search {
       for (const search of searches) this.#fail(search, error);
     }
   }
-}
-
-/** A server's answer for a key, with the segments that it served by the records when it was asked. */
-interface ServerAnswer {
-  readonly address: string;
-  readonly served: readonly SegmentView[];
-  readonly found: Found | undefined;
-}
-
-function toFound(message: FoundMessage | undefined): Found | undefined {
-  if (!message) return undefined;
-  const frame = readFrame(message.frame, 0);
-  if (typeof frame === "string") throw new TopicError("corrupt", `the buffer's answer is no frame: ${frame}`);
-  return { segment: message.segment, frame };
 }
 
 /** Whether an error is worth telling as it is. */

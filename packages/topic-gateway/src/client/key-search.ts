@@ -46,12 +46,12 @@ export class KeySearch {
   }
 
   /**
-   * The answer of the server at `address`, which looked into all the segments that it serves. They are the ones that `before`, the
+   * The answer of the server with this lease, which looked into all the segments that it serves. They are the ones that `served`, the
    * segments which it served by the records when it was asked, and the records now agree on.
    */
-  answered(served: readonly SegmentView[], address: string, found: Found | undefined): void {
+  answered(served: readonly SegmentView[], lease: bigint, found: Found | undefined): void {
     for (const { id, server } of served) {
-      if (server?.address === address) this.#searched.add(segmentName(id));
+      if (server?.lease === lease) this.#searched.add(segmentName(id));
     }
     if (found) this.#searched.add(segmentName(found.segment));
     this.#take(found);

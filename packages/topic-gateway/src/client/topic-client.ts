@@ -3,19 +3,22 @@ import { TopicError } from "../errors.js";
 import { grpcBuffers } from "../grpc/connect-buffer.js";
 import type { ConnectBuffer } from "../protocol/buffer-api.js";
 import type { BufferHealth } from "../protocol/buffer-health.js";
-import { decodeBody, type Headers, type MessageBody } from "../protocol/message.js";
+import { decodeBody, type Headers } from "../protocol/message.js";
 import { formatMessageId, ticksOfMs } from "../protocol/message-id.js";
 import { parseTopicName } from "../protocol/names.js";
 import type { SubscriptionMode } from "../protocol/records.js";
 import type { Clock, Runtime } from "../protocol/runtime.js";
 import type { SegmentArchive } from "../protocol/segment-archive.js";
-import { type AppendRetry, Publisher } from "../publish/publisher.js";
+import { type AppendRetry, parseAppendRetry } from "../publish/append-retry.js";
+import { bodiesOf, bodyOf, type PublishMessage } from "../publish/publish-message.js";
+import { Publisher } from "../publish/publisher.js";
 import { type Consumer, type ConsumerOptions, openConsumer } from "../subscribe/consumer.js";
 import { createSubscription } from "../subscribe/create-subscription.js";
 import { type TailMessage, type TailOptions, tailTopic } from "../subscribe/tail.js";
 import { systemRuntime } from "../system.js";
 import { StateCache } from "../topics/cache.js";
 import { TopicService } from "../topics/topic-service.js";
+import { Closing, orHurried } from "./closing.js";
 import { Connections } from "./connections.js";
 import type { ClientContext } from "./context.js";
 import { describeTopic, type TopicStats } from "./describe.js";
@@ -40,16 +43,7 @@ export interface TopicClientOptions {
   readonly onEvent?: (event: TopicEvent) => void;
 }
 
-export interface PublishMessage {
-  /** 1 to 128 bytes of UTF-8. Messages of one key are delivered in order. */
-  readonly key: string;
-  /** Up to 1 MiB; text is sent as UTF-8. */
-  readonly data: Uint8Array | string;
-  /** Up to 16 KiB in all. */
-  readonly headers?: Headers;
-  /** Milliseconds since 1970. Default: now. */
-  readonly timeMs?: number;
-}
+export type { PublishMessage } from "../publish/publish-message.js";
 
 /** The newest message of a key. */
 export interface StoredMessage {
@@ -85,8 +79,9 @@ export class TopicClient implements AsyncDisposable {
   readonly #context: ClientContext;
   readonly #publisher: Publisher;
   readonly #consumers = new Set<Consumer>();
+  readonly #closing = new Closing();
 
-  private constructor(context: ClientContext, retry: AppendRetry | undefined) {
+  private constructor(context: ClientContext, retry: Required<AppendRetry>) {
     this.#context = context;
     this.topics = new TopicService(context.coord, context.cache);
     this.#publisher = new Publisher(context, retry);
@@ -97,22 +92,21 @@ export class TopicClient implements AsyncDisposable {
     return this.#context.runtime.clock;
   }
 
-  /** Resolves when the topics are known. @throws CoordError */
+  /** Resolves when the topics are known. @throws CoordError, TopicError "invalid-argument" */
   static async open(options: TopicClientOptions & { readonly signal?: AbortSignal }): Promise<TopicClient> {
     const { coord, connect = grpcBuffers(), runtime = systemRuntime, onEvent = () => {}, signal } = options;
     const { archive, health } = options;
+    const retry = parseAppendRetry(options.appendRetry);
     const cache = await StateCache.open(coord, { clock: runtime.clock, ...(signal && { signal }) });
     const connections = new Connections(connect, cache, { health });
     const fanout = fanoutOverBuffers(runtime);
-    return new TopicClient(
-      { coord, cache, connections, fanout, archive, runtime, emit: onEvent },
-      options.appendRetry,
-    );
+    return new TopicClient({ coord, cache, connections, fanout, archive, runtime, emit: onEvent }, retry);
   }
 
   /**
    * Resolves with the message's id when it is durable. Messages published without waiting travel together, and those of one
-   * key keep their order; behind one that fails, the later ones of its key that are still on their way fail too.
+   * key keep their order; behind one that fails, or is taken back by its signal, the later ones of its key that are still on their
+   * way fail too ("unavailable", with the reason as the cause).
    *
    * @throws TopicError "invalid-key", "message-too-large", "invalid-argument", "topic-not-found"; "unavailable" when nobody
    * acknowledged it in time: it may or may not be in the topic then
@@ -122,7 +116,8 @@ export class TopicClient implements AsyncDisposable {
     message: PublishMessage,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<string> {
-    const ids = await this.#publisher.publish(parseTopicName(topic), [this.#body(message)], options.signal);
+    const bodies = [bodyOf(message, this.clock)];
+    const ids = await this.#publisher.publish(parseTopicName(topic), bodies, options.signal);
     return ids[0] as string;
   }
 
@@ -132,7 +127,7 @@ export class TopicClient implements AsyncDisposable {
     messages: readonly PublishMessage[],
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<string[]> {
-    const bodies = messages.map((message) => this.#body(message));
+    const bodies = bodiesOf(messages, this.clock);
     return await this.#publisher.publish(parseTopicName(topic), bodies, options.signal);
   }
 
@@ -260,21 +255,19 @@ export class TopicClient implements AsyncDisposable {
     return tailTopic(this.#context, topic, options);
   }
 
-  #body({ key, data, headers, timeMs }: PublishMessage): MessageBody {
-    const time = (timeMs ?? this.#context.runtime.clock.wallMs()) * 1000;
-    const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : data;
-    return { key, data: bytes, time, ...(headers && { headers }) };
-  }
-
   /**
-   * Waits until everything published is answered, gives back what the consumers hold, and lets go of all connections. When the
-   * signal aborts it waits no longer: what is unanswered by then fails with "closed".
+   * Waits until everything published is answered, gives back what the consumers hold, and lets go of all connections. It is closed
+   * once: a second call waits for the end of the first. When the signal of any call aborts, nothing is waited for any longer: what
+   * is unanswered by then fails with "closed", and a consumer's segments are others' when its session ends, at the latest.
    */
-  async close(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.#publisher.close(options.signal);
-    await Promise.allSettled([...this.#consumers].map((consumer) => consumer.close()));
-    await this.#context.connections[Symbol.asyncDispose]();
-    await this.#context.cache.close();
+  close(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#closing.run(async (hurry) => {
+      await this.#publisher.close(hurry);
+      const consumers = [...this.#consumers].map((consumer) => consumer.close());
+      await orHurried(Promise.allSettled(consumers), hurry);
+      await orHurried(this.#context.connections[Symbol.asyncDispose](), hurry);
+      await orHurried(this.#context.cache.close(), hurry);
+    }, options.signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

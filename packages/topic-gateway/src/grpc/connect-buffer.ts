@@ -115,10 +115,10 @@ class GrpcBuffer implements BufferConnection {
   async *getMany(
     topic: string,
     keys: readonly string[],
-    { signal, fromTime = 0n, revision = 0n }: GetManyOptions = {},
+    { signal, fromTime = 0n, revision = 0n, lease = 0n }: GetManyOptions = {},
   ): AsyncGenerator<FoundKey> {
     signal?.throwIfAborted();
-    const call = this.#client.getMany({ topic, keys: [...keys], fromTime, revision });
+    const call = this.#client.getMany({ topic, keys: [...keys], fromTime, revision, lease });
     const onAbort = (): void => call.cancel();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {

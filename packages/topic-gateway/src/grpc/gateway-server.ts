@@ -3,7 +3,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { TopicClient } from "../client/topic-client.js";
 import { TopicError } from "../errors.js";
 import { type GatewayServiceServer, GatewayServiceService } from "../gen/ntail/streams/v1/service.js";
-import { msOfTicks, ticksOfMicros } from "../protocol/message-id.js";
+import { parseMessageId, ticksOfMicros } from "../protocol/message-id.js";
 import { handleAppend } from "./append-handler.js";
 import { unary } from "./call.js";
 import { addHealthAndReflection } from "./reflection-and-health.js";
@@ -70,9 +70,10 @@ export function gatewayHandlers(client: TopicClient): GatewayServiceServer {
       void handleTail(client, call, `grpc-${tails}`);
     },
     get: unary(async ({ topic, key, fromTime }) => {
-      const from = fromTime > 0n ? { fromTimeMs: msOfTicks(ticksOfMicros(fromTime)) } : {};
+      // A number of milliseconds can't tell all times apart: it is asked from a whole one, and the newest message's id tells the rest.
+      const from = fromTime > 0n ? { fromTimeMs: Number(fromTime / 1000n) } : {};
       const found = await client.get(topic, key, from);
-      if (!found)
+      if (!found || (fromTime > 0n && parseMessageId(found.id).time < ticksOfMicros(fromTime)))
         throw new TopicError("message-not-found", `the topic "${topic}" has no message of that key`);
       return { msgId: found.id, data: Buffer.from(found.data) };
     }),

@@ -97,10 +97,16 @@ export interface GetManyOptions extends CallOptions {
   /** 100 ns since 1582-10-15. Default: any. */
   readonly fromTime?: bigint;
   /**
-   * The newest revision of the records that the asker has seen: the buffer waits until it has seen it as well. Otherwise it could answer
-   * that there is nothing, before it knows that it has become the server of a segment that the asker expects of it.
+   * The newest revision of a record that the question relies on, as the asker has seen it (of a segment that may have the keys, or of its
+   * server): the buffer waits until it has seen it as well. Otherwise it could answer that there is nothing, before it knows that it has
+   * become the server of a segment that the asker expects of it.
    */
   readonly revision?: bigint;
+  /**
+   * The coordination lease of the server records that the question relies on. A buffer that was started again at the same address has
+   * another one, and nothing of what it served before: its "nothing" would be believed. Default: any.
+   */
+  readonly lease?: bigint;
 }
 
 export interface BufferApi {
@@ -118,7 +124,8 @@ export interface BufferApi {
   read(request: ReadRequest, options?: CallOptions): AsyncIterable<FrameChunk>;
   /**
    * The newest message of each key with an id time of at least `fromTime`: one answer for each, in their order.
-   * @throws TopicError "invalid-argument" for more than `MAX_KEYS`, "invalid-key", "not-owner" if nothing at all is served here now
+   * @throws TopicError "invalid-argument" for more than `MAX_KEYS`, "invalid-key", "not-owner" if nothing at all is served here now, or under
+   * another lease than `lease`
    */
   getMany(topic: string, keys: readonly string[], options?: GetManyOptions): AsyncIterable<FoundKey>;
   /** The segments of a topic that this buffer serves. */

@@ -23,8 +23,16 @@ export const MAX_SEQUENCE: number = 2 ** 40 - 1;
 /** What a wire that needs a UUID says for "before the first message". */
 export const NIL_ID = "00000000-0000-0000-0000-000000000000";
 
+/** @throws TopicError "invalid-argument" for what is no number, or none that is a time */
 export function ticksOfMs(unixMs: number): bigint {
-  return BigInt(Math.floor(unixMs * 10_000)) + TICKS_TO_1970;
+  const ticks = typeof unixMs === "number" ? Math.floor(unixMs * 10_000) : Number.NaN;
+  if (!Number.isFinite(ticks)) {
+    throw new TopicError(
+      "invalid-argument",
+      `${String(unixMs)} is no time: a number of milliseconds since 1970 is allowed`,
+    );
+  }
+  return BigInt(ticks) + TICKS_TO_1970;
 }
 
 /** Milliseconds since 1970, with a fraction. */

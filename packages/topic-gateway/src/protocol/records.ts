@@ -181,7 +181,8 @@ export function decodeBuffer(value: Uint8Array | string): BufferRecord {
 /** The address in a lease's or server's value, or undefined for "owned, but not routable". */
 export function decodeAddress(value: Uint8Array | string): string | undefined {
   const text = toText(value);
-  return /^(\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):\d{1,5}$/.test(text) ? text : undefined;
+  const port = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text)?.[1];
+  return port !== undefined && Number(port) <= 65_535 ? text : undefined;
 }
 
 function toText(value: Uint8Array | string): string {

@@ -1,8 +1,14 @@
 import { TopicError } from "../errors.js";
 import type { BufferApi, IdRun, LaneTarget, PublishBatch, PublishReply } from "../protocol/buffer-api.js";
 
+/**
+ * How many lanes a stream is used for. A buffer keeps every lane of a stream until the stream ends, and allows 65,536; a sender opens
+ * one for each range and after each refusal, so this is reached now and then.
+ */
+const MAX_LANES = 16_384;
+
 export interface LaneEvents {
-  /** All batches up to this one are durable; the runs are the ids that are new. */
+  /** All batches up to this one are durable; the runs are the ids that are new. What it throws ends the stream. */
   onAck(batch: number, runs: readonly IdRun[]): void;
   /** Called once, last: the lane is dead, by refusal or because the stream ended. */
   onFailure(error: TopicError): void;
@@ -22,15 +28,19 @@ export class BufferStream {
   readonly #finished: Promise<void>;
   #wake: (() => void) | undefined;
   #nextLane = 1;
+  #retired = false;
   #failure: TopicError | undefined;
 
-  constructor(buffer: BufferApi, onEnd: () => void) {
-    this.#finished = this.#run(buffer).finally(onEnd);
+  constructor(connect: () => BufferApi, onEnd: () => void) {
+    // Not before the caller has opened its first lane, which would hear nothing of a stream that fails at once.
+    this.#finished = Promise.resolve()
+      .then(() => this.#run(connect))
+      .finally(onEnd);
   }
 
-  /** Undefined while batches can be sent. */
-  get failure(): TopicError | undefined {
-    return this.#failure;
+  /** False once it has ended or has had as many lanes as it should. Those that are open go on. */
+  get takesLanes(): boolean {
+    return !this.#failure && !this.#retired && this.#nextLane <= MAX_LANES;
   }
 
   open(target: LaneTarget, events: LaneEvents): OpenLane {
@@ -42,22 +52,32 @@ export class BufferStream {
         this.#queue.push(batch === 1 ? { lane, open: target, batch, entries } : { lane, batch, entries });
         this.#wake?.();
       },
-      abandon: () => {
-        this.#lanes.delete(lane);
-      },
+      abandon: () => this.#forget(lane),
     };
   }
 
-  async #run(buffer: BufferApi): Promise<void> {
+  /** Takes no more lanes, and ends with its last one. */
+  retire(): void {
+    this.#retired = true;
+    this.#wake?.();
+  }
+
+  #forget(lane: number): void {
+    this.#lanes.delete(lane);
+    if (this.#retired) this.#wake?.();
+  }
+
+  async #run(connect: () => BufferApi): Promise<void> {
     try {
-      for await (const reply of buffer.publish(this.#batches(), { signal: this.#stop.signal }))
-        this.#take(reply);
+      const replies = connect().publish(this.#batches(), { signal: this.#stop.signal });
+      for await (const reply of replies) this.#take(reply);
       this.#fail(new TopicError("unavailable", "the buffer ended the stream of publishing"));
     } catch (error) {
+      // Whatever the buffer holds against the stream: none of its lanes is to blame, and all can be opened on another one.
+      const why = error instanceof Error ? error.message : String(error);
+      const cause = { cause: error };
       this.#fail(
-        error instanceof TopicError
-          ? error
-          : new TopicError("unavailable", "the stream to the buffer failed", { cause: error }),
+        new TopicError("unavailable", `the stream of publishing to the buffer failed: ${why}`, cause),
       );
     }
   }
@@ -65,7 +85,7 @@ export class BufferStream {
   async *#batches(): AsyncGenerator<PublishBatch> {
     for (;;) {
       for (let batch = this.#queue.shift(); batch; batch = this.#queue.shift()) yield batch;
-      if (this.#failure) return;
+      if (this.#failure || (this.#retired && this.#lanes.size === 0)) return;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -79,7 +99,7 @@ export class BufferStream {
       lane.onAck(reply.batch, reply.runs);
       return;
     }
-    this.#lanes.delete(reply.lane);
+    this.#forget(reply.lane);
     const code = reply.code === "overloaded" || reply.code === "invalid-argument" ? reply.code : "not-owner";
     lane.onFailure(new TopicError(code, reply.message));
   }

@@ -1,6 +1,11 @@
-import { TopicError } from "../errors.js";
 import type { IdRun } from "../protocol/buffer-api.js";
 import { formatMessageId } from "../protocol/message-id.js";
+
+/** Whoever has to know that a call failed. */
+export interface CallOwner {
+  /** Called once, after the caller was told. */
+  callFailed(call: PublishCall, reason: unknown): void;
+}
 
 /** One call of publish: its messages may go to several ranges, it is answered once. */
 export class PublishCall {
@@ -8,22 +13,26 @@ export class PublishCall {
   readonly deadlineMs: number;
   #missing: number;
   #settled = false;
+  readonly #owner: CallOwner;
   readonly #resolve: (ids: string[]) => void;
   readonly #reject: (reason: unknown) => void;
 
   constructor(
     count: number,
     deadlineMs: number,
+    owner: CallOwner,
     resolve: (ids: string[]) => void,
     reject: (reason: unknown) => void,
   ) {
     this.ids = new Array<string>(count).fill("");
     this.deadlineMs = deadlineMs;
     this.#missing = count;
+    this.#owner = owner;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
+  /** While one of its messages is still on its way, this says that it failed. */
   get settled(): boolean {
     return this.#settled;
   }
@@ -40,6 +49,7 @@ export class PublishCall {
     if (this.#settled) return;
     this.#settled = true;
     this.#reject(reason);
+    this.#owner.callFailed(this, reason);
   }
 }
 
@@ -57,13 +67,6 @@ export interface Outgoing {
   attempts: number;
 }
 
-export interface SentBatch {
-  readonly batch: number;
-  readonly messages: readonly Outgoing[];
-  /** As they travel. */
-  readonly bytes: number;
-}
-
 /** The entries of one batch on the wire. */
 export function encodeEntries(messages: readonly Outgoing[]): Buffer {
   let size = 0;
@@ -78,13 +81,13 @@ export function encodeEntries(messages: readonly Outgoing[]): Buffer {
   return out;
 }
 
-/** Gives ids to messages in order. @throws TopicError "unavailable" if the runs do not name as many */
+/** Gives ids to messages in order. The runs are such as `checkRuns` allows. */
 export function assignIds(messages: readonly Outgoing[], runs: readonly IdRun[], rangeFrom: number): void {
   let next = 0;
   for (const run of runs) {
     for (let i = 0; i < run.count; i++) {
       const message = messages[next];
-      if (!message) break;
+      if (!message) return;
       next += 1;
       const time = run.time + BigInt(i);
       message.call.acknowledge(
@@ -92,11 +95,5 @@ export function assignIds(messages: readonly Outgoing[], runs: readonly IdRun[],
         formatMessageId({ time, sequence: run.sequence + i, rangeFrom }),
       );
     }
-  }
-  if (next !== messages.length) {
-    throw new TopicError(
-      "unavailable",
-      `the buffer acknowledged ${next} ids for ${messages.length} messages`,
-    );
   }
 }

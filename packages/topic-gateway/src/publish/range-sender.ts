@@ -4,13 +4,17 @@
  * Messages wait in `#pending`, travel in `#sent`, and are answered in order. Whenever a lane dies, everything that was not
  * acknowledged goes back to the front of `#pending`, in order, and is sent again to whoever owns the range by then.
  */
+import type { TopicEvent } from "../client/events.js";
 import { TopicError } from "../errors.js";
-import type { IdRun } from "../protocol/buffer-api.js";
+import type { IdRun, LaneSender } from "../protocol/buffer-api.js";
 import { formatHashRange, type HashRange } from "../protocol/hash-range.js";
+import type { Clock, Random } from "../protocol/runtime.js";
 import type { RangeLease } from "../topics/state.js";
 import type { OpenLane } from "./buffer-stream.js";
-import { assignIds, encodeEntries, type Outgoing, type SentBatch } from "./outgoing.js";
-import type { BufferStreams, SenderOptions } from "./publisher.js";
+import type { BufferStreams } from "./buffer-streams.js";
+import { assignIds, encodeEntries, type Outgoing } from "./outgoing.js";
+import { OutgoingQueue } from "./outgoing-queue.js";
+import { checkRuns, SentBatches } from "./sent-batches.js";
 
 /** While much of the lane is on its way, batches smaller than this wait for company. */
 const FULL_BATCH_BYTES = 128 * 1024;
@@ -29,18 +33,30 @@ const MAX_BACKOFF_MS = 500;
 /** How long an owner that lost its lease may still answer before its messages go to the next one: spares duplicates. */
 const OLD_OWNER_GRACE_MS = 500;
 
+export interface SenderOptions {
+  /** Who a new lane comes from: of all senders of the client together, since a range may get another one. */
+  readonly nextLane: () => LaneSender;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly maxAttempts: number;
+  readonly emit: (event: TopicEvent) => void;
+  /** A retired sender has nothing on its way any more. */
+  readonly onQuiet: () => void;
+  /**
+   * Makes fail what is behind a message of its key that failed, if that has not been done yet. Called before anything is sent,
+   * acknowledged or forgotten, and at once for those that fail here.
+   */
+  readonly failFollowers: () => void;
+}
+
 export class RangeSender {
   readonly #topic: string;
   readonly #range: HashRange;
   readonly #owner: () => RangeLease | undefined;
   readonly #streams: BufferStreams;
   readonly #options: SenderOptions;
-  readonly #pending: Outgoing[] = [];
-  #pendingAt = 0;
-  #pendingBytes = 0;
-  #sent: SentBatch[] = [];
-  /** Of the batches in #sent. */
-  #sentBytes = 0;
+  readonly #pending = new OutgoingQueue();
+  readonly #sent = new SentBatches();
   #lane: { readonly handle: OpenLane; readonly epoch: bigint } | undefined;
   #nextBatch = 1;
   #backoffMs = FIRST_BACKOFF_MS;
@@ -65,12 +81,11 @@ export class RangeSender {
   }
 
   get idle(): boolean {
-    return this.#pendingAt === this.#pending.length && this.#sent.length === 0;
+    return this.#pending.isEmpty && this.#sent.length === 0;
   }
 
   enqueue(message: Outgoing): void {
     this.#pending.push(message);
-    this.#pendingBytes += message.body.length;
     this.#watchDeadline();
     if (this.#pumpQueued) return;
     // After the caller's own turn, so that publishes made together travel together.
@@ -102,12 +117,13 @@ export class RangeSender {
     });
   }
 
-  /** Of a retired sender whose lane has ended: everything unanswered, in order. */
-  takeUnanswered(): Outgoing[] {
-    const left = this.#pending.slice(this.#pendingAt).filter((message) => !message.call.settled);
-    this.#lane?.handle.abandon();
-    this.#lane = undefined;
-    this.#clear();
+  /** Ends a sender that is quiet. Gives what was not sent, in order. */
+  takeUnsent(): Outgoing[] {
+    const left: Outgoing[] = [];
+    this.#pending.forEach((message) => {
+      if (!message.call.settled) left.push(message);
+    });
+    this.end();
     return left;
   }
 
@@ -116,40 +132,57 @@ export class RangeSender {
     return this.#sent.length === 0;
   }
 
-  failAll(reason: unknown): void {
-    for (const { messages } of this.#sent) for (const message of messages) message.call.fail(reason);
-    for (const message of this.#pending.slice(this.#pendingAt)) message.call.fail(reason);
-    this.#lane?.handle.abandon();
-    this.#lane = undefined;
-    this.#sent = [];
-    this.#sentBytes = 0;
-    this.#clear();
+  /** Everything that is not acknowledged, oldest first. */
+  forEach(visit: (message: Outgoing) => void): void {
+    this.#sent.forEach(visit);
+    this.#pending.forEach(visit);
   }
 
-  #clear(): void {
-    this.#pending.length = 0;
-    this.#pendingAt = 0;
-    this.#pendingBytes = 0;
-    for (const cancel of [this.#cancelBackoff, this.#cancelGrace, this.#cancelDeadline]) cancel?.();
-    this.#cancelBackoff = this.#cancelGrace = this.#cancelDeadline = undefined;
+  /** Lets go of what waits and has failed meanwhile. */
+  dropSettled(): void {
+    this.#pending.dropSettled();
+  }
+
+  failAll(reason: unknown): void {
+    this.forEach(({ call }) => {
+      call.fail(reason);
+    });
+    this.end();
+  }
+
+  /** Lets go of everything. What is unanswered is somebody else's by now, or failed. */
+  end(): void {
+    this.#dropLane();
+    this.#pending.clear();
+    for (const cancel of [this.#cancelBackoff, this.#cancelDeadline]) cancel?.();
+    this.#cancelBackoff = this.#cancelDeadline = undefined;
+  }
+
+  /** Forgets what is on its way: nobody answers it any more. */
+  #dropLane(): void {
+    this.#lane?.handle.abandon();
+    this.#lane = undefined;
+    this.#cancelGrace?.();
+    this.#cancelGrace = undefined;
+    this.#sent.clear();
   }
 
   #pump(): void {
     if (this.#retired || this.#cancelBackoff) return;
-    while (this.#pendingAt < this.#pending.length) {
-      const few = this.#sentBytes < FEW_BYTES_IN_FLIGHT;
+    while (!this.#pending.isEmpty) {
+      const few = this.#sent.bytes < FEW_BYTES_IN_FLIGHT;
       if (this.#sent.length >= (few ? MAX_SMALL_BATCHES_IN_FLIGHT : MAX_BATCHES_IN_FLIGHT)) return;
-      if (!few && this.#pendingBytes < FULL_BATCH_BYTES) return;
+      if (!few && this.#pending.bytes < FULL_BATCH_BYTES) return;
       if (this.#lane && this.#cancelGrace) return;
       const lane = this.#lane ?? this.#openLane();
       if (!lane) return;
+      this.#options.failFollowers();
       const messages = this.#takeBatch();
       if (messages.length === 0) return;
       const batch = this.#nextBatch;
       this.#nextBatch += 1;
       const entries = encodeEntries(messages);
       this.#sent.push({ batch, messages, bytes: entries.length });
-      this.#sentBytes += entries.length;
       lane.handle.send(batch, entries);
     }
   }
@@ -179,34 +212,24 @@ export class RangeSender {
   #takeBatch(): Outgoing[] {
     const messages: Outgoing[] = [];
     let bytes = 0;
-    while (this.#pendingAt < this.#pending.length && messages.length < MAX_BATCH_MESSAGES) {
-      const message = this.#pending[this.#pendingAt] as Outgoing;
-      if (messages.length > 0 && bytes + message.body.length > MAX_BATCH_BYTES) break;
-      this.#pendingAt += 1;
-      this.#pendingBytes -= message.body.length;
-      if (message.call.settled) continue;
-      if (message.attempts >= this.#options.maxAttempts) {
-        message.call.fail(this.#givenUp(`${message.attempts} attempts`));
-        continue;
-      }
-      message.attempts += 1;
-      bytes += message.body.length;
-      messages.push(message);
-    }
-    if (this.#pendingAt > 1024 && this.#pendingAt * 2 > this.#pending.length) {
-      this.#pending.splice(0, this.#pendingAt);
-      this.#pendingAt = 0;
+    for (let next = this.#pending.peek(); next; next = this.#pending.peek()) {
+      if (messages.length === MAX_BATCH_MESSAGES) break;
+      if (messages.length > 0 && bytes + next.body.length > MAX_BATCH_BYTES) break;
+      this.#pending.take();
+      if (next.call.settled) continue;
+      next.attempts += 1;
+      bytes += next.body.length;
+      messages.push(next);
     }
     return messages;
   }
 
+  /** @throws TopicError "unavailable" and leaves everything as it is, if the answer makes no sense */
   #acknowledged(batch: number, runs: readonly IdRun[]): void {
-    const messages: Outgoing[] = [];
-    while (this.#sent[0] && this.#sent[0].batch <= batch) {
-      const answered = this.#sent.shift() as SentBatch;
-      this.#sentBytes -= answered.bytes;
-      for (const message of answered.messages) messages.push(message);
-    }
+    const messages = this.#sent.messagesUpTo(batch);
+    checkRuns(runs, messages.length);
+    this.#options.failFollowers();
+    this.#sent.dropUpTo(batch);
     assignIds(messages, runs, this.#range.from);
     this.#backoffMs = FIRST_BACKOFF_MS;
     if (this.#retired && this.#sent.length === 0) this.#options.onQuiet();
@@ -214,16 +237,13 @@ export class RangeSender {
   }
 
   #laneFailed(error: TopicError): void {
-    this.#lane?.handle.abandon();
-    this.#lane = undefined;
-    this.#cancelGrace?.();
-    this.#cancelGrace = undefined;
-    const again = this.#sent.flatMap(({ messages }) => messages).filter((message) => !message.call.settled);
-    this.#sent = [];
-    this.#sentBytes = 0;
-    this.#pending.splice(0, this.#pendingAt, ...again);
-    this.#pendingAt = 0;
-    for (const { body } of again) this.#pendingBytes += body.length;
+    this.#options.failFollowers();
+    const again: Outgoing[] = [];
+    this.#sent.forEach((message) => {
+      if (!message.call.settled) again.push(message);
+    });
+    this.#dropLane();
+    this.#pending.putBack(again);
     this.#options.emit({
       type: "lane-failed",
       topic: this.#topic,
@@ -231,14 +251,13 @@ export class RangeSender {
       code: error.code,
       message: error.message,
     });
-    if (error.code === "closed") {
-      this.failAll(error);
-      return;
+    const { maxAttempts } = this.#options;
+    for (const { attempts, call } of again) {
+      // The buffer will say so again: these messages never go in, those of other keys behind them are innocent.
+      if (error.code === "invalid-argument") call.fail(error);
+      else if (attempts >= maxAttempts) call.fail(this.#givenUp(`${attempts} attempts`));
     }
-    if (error.code === "invalid-argument") {
-      // The buffer will say so again: these messages never go in, the ones behind them are innocent.
-      for (const message of again) message.call.fail(error);
-    }
+    this.#options.failFollowers();
     if (this.#retired) {
       this.#options.onQuiet();
       return;
@@ -259,7 +278,7 @@ export class RangeSender {
   /** One timer for the oldest message; messages behind it are not older. */
   #watchDeadline(): void {
     if (this.#cancelDeadline) return;
-    const oldest = this.#oldest();
+    const oldest = this.#sent.firstUnsettled() ?? this.#pending.peek();
     if (!oldest) return;
     const { clock } = this.#options;
     this.#cancelDeadline = clock.setTimer(Math.max(0, oldest.call.deadlineMs - clock.monotonicMs()), () => {
@@ -269,28 +288,11 @@ export class RangeSender {
     });
   }
 
-  #oldest(): Outgoing | undefined {
-    for (const { messages } of this.#sent) {
-      const found = messages.find((message) => !message.call.settled);
-      if (found) return found;
-    }
-    for (let at = this.#pendingAt; at < this.#pending.length; at++) {
-      const message = this.#pending[at];
-      if (message && !message.call.settled) return message;
-    }
-    return undefined;
-  }
-
   #expire(nowMs: number): void {
-    const expired = new Set<string>();
-    const all = [...this.#sent.flatMap(({ messages }) => messages), ...this.#pending.slice(this.#pendingAt)];
-    for (const message of all) {
-      if (message.call.settled) continue;
-      // Behind a failed message of its key a later one must not succeed: the caller would see them swapped.
-      if (message.call.deadlineMs > nowMs && !expired.has(message.key)) continue;
-      expired.add(message.key);
-      message.call.fail(this.#givenUp("its deadline"));
-    }
+    this.forEach(({ call }) => {
+      if (!call.settled && call.deadlineMs <= nowMs) call.fail(this.#givenUp("its deadline"));
+    });
+    this.#options.failFollowers();
   }
 
   #givenUp(what: string): TopicError {

@@ -49,10 +49,11 @@ export async function createSubscription(
   // What an attempt with an unknown result may have written, and the revision that was the newest before it.
   const written = new Map<string, bigint>();
   for (;;) {
+    let sent: { readonly value: string; readonly newest: bigint } | undefined;
     try {
       const { incarnation, newest, record } = await startNow(context, topicName, mode, attempts);
       const value = encodeSubscription(record);
-      written.set(value, written.get(value) ?? newest);
+      sent = { value, newest };
       const txn: Txn = {
         compare: [
           { key, target: "create", op: "=", value: 0n },
@@ -78,6 +79,7 @@ export async function createSubscription(
       // Deleted and created again in between: its segments are others.
     } catch (error) {
       if (!isUnavailable(error)) throw error;
+      if (sent && !written.has(sent.value)) written.set(sent.value, sent.newest);
       await attempts.pause(error);
       continue;
     }
@@ -85,7 +87,7 @@ export async function createSubscription(
   }
 }
 
-/** Written by an earlier attempt of this call, whose answer was lost. */
+/** As an earlier attempt of this call would have written it, whose answer was lost. */
 function isOwn(there: KeyValue, written: ReadonlyMap<string, bigint>): boolean {
   const newest = written.get(Buffer.from(there.value).toString("utf8"));
   return newest !== undefined && there.createRevision > newest;

@@ -5,6 +5,7 @@ import { MemoryFileSystem } from "../../../coord/test/support/memory-file-system
 import { randomBytesFrom, randomFrom } from "../../../coord/test/support/random.js";
 import { Connections } from "../../src/client/connections.js";
 import type { ClientContext } from "../../src/client/context.js";
+import type { TopicEvent } from "../../src/client/events.js";
 import { fanoutOverBuffers } from "../../src/client/places.js";
 import {
   type BufferConnection,
@@ -20,7 +21,8 @@ import {
   TopicError,
   type TopicName,
 } from "../../src/protocol.js";
-import { type AppendRetry, Publisher } from "../../src/publish/publisher.js";
+import { type AppendRetry, parseAppendRetry } from "../../src/publish/append-retry.js";
+import { Publisher } from "../../src/publish/publisher.js";
 
 export interface Received {
   readonly lane: number;
@@ -57,9 +59,17 @@ export class FakeStream {
     this.#push({ type: "refused", lane, code, message: `refused: ${code}` });
   }
 
-  break(): void {
-    this.#push(new TopicError("unavailable", "the connection broke"));
+  break(error: Error = new TopicError("unavailable", "the connection broke")): void {
+    this.#push(error);
   }
+
+  /** Says whatever it is told to. */
+  reply(reply: PublishReply): void {
+    this.#push(reply);
+  }
+
+  /** The client sends nothing more on this stream. */
+  inputEnded = false;
 
   readonly #acked = new Map<number, number>();
 
@@ -77,6 +87,7 @@ export class FakeStream {
         if (reply instanceof Error) throw reply;
         yield reply;
       }
+      if (this.inputEnded) return;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -101,6 +112,8 @@ export class FakeStream {
       this.received.push(received);
       this.onBatch(received);
     }
+    this.inputEnded = true;
+    this.#wake?.();
   }
 }
 
@@ -108,6 +121,8 @@ export interface PublishingWorld extends AsyncDisposable {
   readonly clock: FakeClock & { wallMs(): number };
   readonly context: ClientContext;
   readonly publisher: Publisher;
+  /** What the client told of its inner life. */
+  readonly events: TopicEvent[];
   /** The streams that were opened to an address, oldest first. */
   streams(address: string): FakeStream[];
   newest(address: string): FakeStream;
@@ -160,12 +175,15 @@ export async function publishingWorld(
   const runtime = { clock, random: { number: random, bytes: randomBytesFrom(random) } };
   const connections = new Connections(connect, cache);
   const fanout = fanoutOverBuffers(runtime);
-  const context = { coord, cache, connections, fanout, archive: undefined, runtime, emit: () => {} };
-  const publisher = new Publisher(context, options.retry);
+  const events: TopicEvent[] = [];
+  const emit = (event: TopicEvent): void => void events.push(event);
+  const context = { coord, cache, connections, fanout, archive: undefined, runtime, emit };
+  const publisher = new Publisher(context, parseAppendRetry(options.retry));
   const world: PublishingWorld = {
     clock,
     context,
     publisher,
+    events,
     streams: (address) => streams.get(address) ?? [],
     newest(address) {
       const stream = streams.get(address)?.at(-1);

@@ -109,10 +109,15 @@ export interface GetManyRequest {
   /** 100 ns since 1582-10-15, 0 for any. */
   fromTime: bigint;
   /**
-   * The newest revision of the records that the client has seen. The answer comes from a buffer that has seen it too, and so knows of
+   * The newest revision of a record that the client relies on. The answer comes from a buffer that has seen it too, and so knows of
    * every segment that the client expects of it. 0 for any.
    */
   revision: bigint;
+  /**
+   * The coordination lease of the server records that the client relies on: one that was started again at the same address has another,
+   * and does not answer. 0 for any.
+   */
+  lease: bigint;
 }
 
 export interface GetManyResponse {
@@ -1087,7 +1092,7 @@ export const ReadResponse: MessageFns<ReadResponse> = {
 };
 
 function createBaseGetManyRequest(): GetManyRequest {
-  return { topic: "", keys: [], fromTime: 0n, revision: 0n };
+  return { topic: "", keys: [], fromTime: 0n, revision: 0n, lease: 0n };
 }
 
 export const GetManyRequest: MessageFns<GetManyRequest> = {
@@ -1109,6 +1114,12 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
         throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
       }
       writer.uint32(32).uint64(message.revision);
+    }
+    if (message.lease !== 0n) {
+      if (BigInt.asUintN(64, message.lease) !== message.lease) {
+        throw new globalThis.Error("value provided for field message.lease of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.lease);
     }
     return writer;
   },
@@ -1158,6 +1169,14 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
             message.revision = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.lease = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1180,6 +1199,7 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
         ? BigInt(object.from_time)
         : 0n,
       revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      lease: isSet(object.lease) ? BigInt(object.lease) : 0n,
     };
   },
 
@@ -1197,6 +1217,9 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
     if (message.revision !== 0n) {
       obj.revision = message.revision.toString();
     }
+    if (message.lease !== 0n) {
+      obj.lease = message.lease.toString();
+    }
     return obj;
   },
 
@@ -1209,6 +1232,7 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
     message.keys = object.keys?.map((e) => e) || [];
     message.fromTime = (object.fromTime !== undefined && object.fromTime !== null) ? BigInt(object.fromTime) : 0n;
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.lease = (object.lease !== undefined && object.lease !== null) ? BigInt(object.lease) : 0n;
     return message;
   },
 };
