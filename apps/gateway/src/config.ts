@@ -9,12 +9,14 @@ import {
   toArchiveConfig,
 } from "./archive/archive-config.js";
 import { count } from "./config-values.js";
+import { type HttpConfig, type HttpFlags, httpOptions, toHttpConfig } from "./http/http-config.js";
 
 export type Role = "all" | "gateway" | "buffer";
 
 export interface ServeConfig {
   readonly role: Role;
   readonly http: Endpoint;
+  readonly httpConfig: HttpConfig;
   readonly grpc: Endpoint;
   /** Holds everything durable that this process owns. */
   readonly dataDirectory: string;
@@ -29,7 +31,7 @@ export interface ServeConfig {
   readonly archive: ArchiveConfig;
 }
 
-export interface ServeFlags extends ArchiveFlags {
+export interface ServeFlags extends ArchiveFlags, HttpFlags {
   readonly role: Role;
   readonly http: Endpoint;
   readonly grpc: Endpoint;
@@ -78,6 +80,7 @@ export function serveOptions(): Option[] {
       .argParser(count(1_000, 2 ** 40))
       .default(10 * 60_000),
     ...archiveOptions(),
+    ...httpOptions(),
   ];
 }
 
@@ -94,6 +97,7 @@ export function toServeConfig(flags: ServeFlags): ServeConfig {
   return {
     role,
     http,
+    httpConfig: toHttpConfig(flags),
     grpc,
     dataDirectory,
     etcd,

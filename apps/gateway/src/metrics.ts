@@ -15,6 +15,8 @@ export interface GatewayMetrics {
   /** For the registry of buffers. */
   bufferRegistry(): RegistryMetrics;
   watchSessions(count: () => number): void;
+  /** What requests hold now. */
+  watchBytes(held: { readonly bodies: () => number; readonly unanswered: () => number }): void;
   watchArchive(status: () => ArchiveStatus): void;
   tailBegan(): void;
   tailEnded(): void;
@@ -68,6 +70,24 @@ export function gatewayMetrics(): GatewayMetrics {
           this.set(count());
         },
       });
+    },
+    watchBytes({ bodies, unanswered }) {
+      const gauge = (name: string, help: string, value: () => number): void => {
+        new Gauge({
+          name,
+          help,
+          registers,
+          collect() {
+            this.set(value());
+          },
+        });
+      };
+      gauge("http_request_body_bytes", "What has arrived of the bodies of requests over HTTP", bodies);
+      gauge(
+        "http_unanswered_bytes",
+        "What messages take that came over HTTP and are not durable yet",
+        unanswered,
+      );
     },
     watchArchive(status) {
       const perStore = (name: string, help: string, value: (store: ArchiveStoreStatus) => number): void => {

@@ -83,7 +83,13 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
     }
     if (config.role === "buffer") {
       const http = stack.use(
-        await openHttpServer({ endpoint: config.http, log, metrics, stopGraceMs: REQUEST_GRACE_MS }),
+        await openHttpServer({
+          endpoint: config.http,
+          config: config.httpConfig,
+          log,
+          metrics,
+          stopGraceMs: REQUEST_GRACE_MS,
+        }),
       );
       return served(stack, { http: http.address, grpc, client: undefined }, failure);
     }
@@ -121,6 +127,7 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
     grpc = formatEndpoint({ ...config.grpc, port: server.port });
     const http = await openHttpServer({
       endpoint: config.http,
+      config: config.httpConfig,
       log,
       metrics,
       stopGraceMs: REQUEST_GRACE_MS,

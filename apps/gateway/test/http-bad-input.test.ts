@@ -83,7 +83,7 @@ describe("bad input over HTTP", { timeout: 30_000 }, () => {
     ["a list", "[]", "invalid-json", /must be a JSON object with "name"/],
     ["null", "null", "invalid-json", /must be a JSON object/],
     ["half of an object", '{"name":"x"', "invalid-json", /not valid JSON/],
-    ["brackets without end", "[".repeat(1_000_000), "invalid-json", /not valid JSON/],
+    ["brackets without end", "[".repeat(100_000), "invalid-json", /not valid JSON/],
     ["an unknown field", '{"name":"x","colour":1}', "invalid-argument", /"colour" is not known here: "name"/],
     [
       "a prototype",
@@ -193,12 +193,12 @@ describe("bad input over HTTP", { timeout: 30_000 }, () => {
       await expectRefusal(announced, 413, "body-too-large", /up to 33554432 bytes/);
     }
     const told = await raw([
-      "POST /v1/topics/t/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n",
+      "POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n",
     ]);
     expect(told).toMatch(/^HTTP\/1\.1 413 .*"code":"body-too-large"/s);
     const chunk = `${MIB.toString(16)}\r\n${"x".repeat(MIB)}\r\n`;
     const streamed = await raw([
-      "POST /v1/topics/t/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+      "POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
       ...Array.from({ length: 33 }, () => chunk),
     ]);
     expect(streamed).toMatch(/^HTTP\/1\.1 413 .*"code":"body-too-large"/s);
@@ -322,7 +322,7 @@ describe("bad input over HTTP", { timeout: 30_000 }, () => {
     const socket = connect(Number(new URL(gateway.url).port), "127.0.0.1");
     await new Promise((resolve) => socket.once("connect", resolve));
     socket.write(
-      "POST /v1/topics/t/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n",
+      "POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n",
     );
     await new Promise((resolve) => socket.write('{"key":"a",', resolve));
     await http.get("/healthz");

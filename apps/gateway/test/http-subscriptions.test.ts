@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FakeClock } from "../../../packages/coord/test/support/fake-clock.js";
 import { gatewayApp } from "../src/http/app.js";
+import { DEFAULT_HTTP_LIMITS } from "../src/http/http-config.js";
 import { HttpSessions } from "../src/http/sessions.js";
 import { gatewayMetrics } from "../src/metrics.js";
 import { startGateway, type TestGateway } from "./support/gateway.js";
@@ -115,6 +116,8 @@ describe("subscriptions over HTTP", { timeout: 30_000 }, () => {
       metrics: gatewayMetrics(),
       clock: client.clock,
       closing: new AbortController().signal,
+      limits: DEFAULT_HTTP_LIMITS,
+      hosts: [],
       onError: (error) => gateway.errors.push(String(error)),
     });
     const pull = async (gone: AbortController): Promise<Delivered[]> => {

@@ -144,6 +144,12 @@ describe("the process", { timeout: 30_000 }, () => {
       ["an address without a port", ["serve", "--http", "localhost"], /"localhost" is not HOST:PORT/],
       ["a port that is too large", ["serve", "--grpc", "127.0.0.1:70000"], /is not HOST:PORT/],
       ["no buffers", ["serve", "--buffers", "0"], /"0" is not an integer from 1 to 64/],
+      ["a host with a port", ["serve", "--http-allow-host", "gw:80"], /"gw:80" is not a name such as/],
+      [
+        "too little room",
+        ["serve", "--http-max-body-bytes", "1000"],
+        /"1000" is not an integer from 67108864/,
+      ],
       ["a lease of text", ["serve", "--lease-ttl-ms", "5s"], /"5s" is not an integer from 1000/],
       ["an etcd that is no address", ["serve", "--etcd", "http://"], /is not an etcd endpoint such as/],
       ["a role without etcd", ["serve", "--role", "buffer"], /--role buffer needs --etcd URLS/],

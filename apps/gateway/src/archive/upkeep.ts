@@ -1,7 +1,7 @@
 /** What is done for the archive beside archiving: its bucket is completed, and its garbage is collected. */
 import { setTimeout } from "node:timers/promises";
 import { type NamedStore, type Replica, sync } from "@x/blob-replica";
-import type { BlobArchive } from "@x/topic-gateway/blob";
+import type { BlobArchive, CollectReport } from "@x/topic-gateway/blob";
 import type { SegmentArchive } from "@x/topic-gateway/protocol";
 import { describeError, type Log } from "../log.js";
 
@@ -74,11 +74,7 @@ class RunningUpkeep implements Upkeep {
         const report = await this.#inTurn(() => blobs.collect({ signal }));
         // What was found is deleted the next time.
         if (report.waiting > 0) this.#mayHaveGarbage = true;
-        if (report.failed > 0)
-          log.error(
-            `${report.failed} blobs of the archive's garbage can't be deleted, and wait for the next time`,
-            report.firstFailure,
-          );
+        if (report.failed > 0) log.error(whatIsLeft(report), report.firstFailure);
         log.debug("archive collected", report);
       } catch (error) {
         if (this.#stop.signal.aborted) return;
@@ -169,4 +165,10 @@ class RunningUpkeep implements Upkeep {
     this.#stop.abort(new Error("the process is stopping"));
     await Promise.all(this.#running);
   }
+}
+
+function whatIsLeft({ failed, skipped }: CollectReport): string {
+  const what = `${failed} blobs of the archive's garbage can't be deleted, and`;
+  if (skipped === 0) return `${what} wait for the next time`;
+  return `${what} ${skipped} more were not tried after that; all ${failed + skipped} wait for the next time`;
 }

@@ -4,9 +4,12 @@ import type { Clock } from "@x/topic-gateway/protocol";
 import { Hono } from "hono";
 import type { ArchiveStatus } from "../archive/open-archive.js";
 import type { GatewayMetrics } from "../metrics.js";
+import { ByteBudget } from "./byte-budget.js";
 import { HttpError, toErrorAnswer } from "./errors.js";
+import type { HttpConfig } from "./http-config.js";
 import { addKeysRoute } from "./keys-route.js";
 import { addMessageRoutes } from "./message-routes.js";
+import { refuseOtherSites } from "./other-sites.js";
 import { addPage } from "./page.js";
 import type { HttpSessions } from "./sessions.js";
 import { statusReader } from "./status.js";
@@ -19,7 +22,7 @@ export interface HttpAppOptions {
   readonly onError: (error: unknown) => void;
 }
 
-export interface GatewayAppOptions extends HttpAppOptions {
+export interface GatewayAppOptions extends HttpAppOptions, HttpConfig {
   readonly client: TopicClient;
   /** What is thought of the buffers, for the status. */
   readonly buffers: Pick<BufferRegistry, "judge" | "summary">;
@@ -31,16 +34,30 @@ export interface GatewayAppOptions extends HttpAppOptions {
   readonly closing: AbortSignal;
 }
 
+export interface RouteOptions extends GatewayAppOptions {
+  /** What has arrived of the bodies of requests. */
+  readonly bodies: ByteBudget;
+  /** What messages take until they are durable. */
+  readonly unanswered: ByteBudget;
+}
+
 /** Everything: the interface, the page, health and metrics. */
 export function gatewayApp(options: GatewayAppOptions): Hono {
-  const { client } = options;
+  const { client, limits, metrics, hosts } = options;
+  const bodies = new ByteBudget(limits.maxBodyBytes, () => overloaded(503, "bodies of requests"));
+  const unanswered = new ByteBudget(limits.maxUnansweredBytes, () =>
+    overloaded(429, "messages that are not durable yet"),
+  );
+  metrics.watchBytes({ bodies: () => bodies.bytes, unanswered: () => unanswered.bytes });
+  const routes: RouteOptions = { ...options, bodies, unanswered };
   const app = baseApp(options, () => client.failure);
+  app.use("/v1/*", refuseOtherSites(hosts));
   const readStatus = statusReader(options);
   app.get("/v1/status", async (c) => c.json(await readStatus()));
-  addTopicRoutes(app, options);
-  addMessageRoutes(app, options);
+  addTopicRoutes(app, routes);
+  addMessageRoutes(app, routes);
   addKeysRoute(app, options);
-  addSubscriptionRoutes(app, options);
+  addSubscriptionRoutes(app, routes);
   addTailRoute(app, options);
   addPage(app);
   return app;
@@ -58,7 +75,9 @@ function baseApp({ metrics, onError }: HttpAppOptions, failure: () => unknown): 
     // Whoever went away gets no answer, and their going is no fault of ours.
     if (status === 500 && !c.req.raw.signal.aborted) onError(error);
     // What is left of a body that was refused is not read.
-    if (status === 413) c.header("connection", "close");
+    const isOverloaded = body.error.code === "overloaded";
+    if (status === 413 || (status === 503 && isOverloaded)) c.header("connection", "close");
+    if (isOverloaded) c.header("retry-after", "1");
     return c.json(body, status);
   });
   app.notFound((c) =>
@@ -86,4 +105,8 @@ function baseApp({ metrics, onError }: HttpAppOptions, failure: () => unknown): 
     c.text(await metrics.text(), 200, { "content-type": metrics.contentType }),
   );
   return app;
+}
+
+function overloaded(status: 429 | 503, what: string): HttpError {
+  return new HttpError(status, "overloaded", `the gateway holds too many ${what}: try again in a moment`);
 }

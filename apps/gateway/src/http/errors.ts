@@ -2,7 +2,7 @@
 import { CoordError } from "@x/coord";
 import { TopicError, type TopicErrorCode } from "@x/topic-gateway/protocol";
 
-export type HttpStatus = 400 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 431 | 500 | 503;
+export type HttpStatus = 400 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 431 | 500 | 503;
 
 export class HttpError extends Error {
   readonly status: HttpStatus;

@@ -1,12 +1,14 @@
 /** What a request brings, checked before anything is done with it. */
-import { TextDecoder } from "node:util";
 import type { Context } from "hono";
+import { bodyText } from "./body.js";
+import type { ByteBudget } from "./byte-budget.js";
 import { HttpError } from "./errors.js";
 
 export const JSON_TYPE = "application/json";
 export const NDJSON_TYPE = "application/x-ndjson";
 
-const MAX_BODY_BYTES = 32 * 1024 * 1024;
+/** Messages of an append, or acknowledgements of a commit: what a pull delivers at most. */
+export const MAX_MESSAGES = 10_000;
 
 /** The type without its parameters, one of `allowed`. @throws HttpError 415 */
 export function contentType<T extends string>(c: Context, allowed: readonly T[]): T {
@@ -18,35 +20,13 @@ export function contentType<T extends string>(c: Context, allowed: readonly T[])
   throw new HttpError(415, "unsupported-media-type", `${what}: ${allowed.join(" or ")} is allowed`);
 }
 
-/** The whole body as text. @throws HttpError 413, 400 when it is not UTF-8 */
-export async function bodyText(c: Context): Promise<string> {
-  const announced = Number(c.req.header("content-length") ?? 0);
-  if (announced > MAX_BODY_BYTES) throw tooLarge();
-  // A decoder of this request alone: it keeps the bytes of a character that is cut by the edge of a chunk.
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let text = "";
-  let bytes = 0;
-  try {
-    for await (const chunk of c.req.raw.body ?? []) {
-      bytes += chunk.length;
-      if (bytes > MAX_BODY_BYTES) throw tooLarge();
-      text += decoder.decode(chunk, { stream: true });
-    }
-    return text + decoder.decode();
-  } catch (error) {
-    if (
-      error instanceof TypeError &&
-      (error as { code?: string }).code === "ERR_ENCODING_INVALID_ENCODED_DATA"
-    )
-      throw new HttpError(400, "invalid-json", "the body is not UTF-8");
-    throw error;
-  }
-}
-
-/** An object with no other fields than these. @throws HttpError 415, 413, 400 */
-export async function jsonObject(c: Context, fields: readonly string[]): Promise<Record<string, unknown>> {
+/** An object with no other fields than these. @throws HttpError 415, 413, 503, 400 */
+export async function jsonObject(
+  c: Context,
+  { fields, bodies }: { readonly fields: readonly string[]; readonly bodies: ByteBudget },
+): Promise<Record<string, unknown>> {
   contentType(c, [JSON_TYPE]);
-  const text = await bodyText(c);
+  const text = await bodyText(c, bodies);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -95,10 +75,11 @@ function fieldList(fields: readonly string[]): string {
   return fields.map((field) => `"${field}"`).join(", ");
 }
 
-function tooLarge(): HttpError {
+/** @param what of which a request has too many */
+export function tooMany(what: string): HttpError {
   return new HttpError(
     413,
-    "body-too-large",
-    `the body is too large: up to ${MAX_BODY_BYTES} bytes are allowed, send several requests`,
+    "too-many-messages",
+    `these are too many ${what}: up to ${MAX_MESSAGES} a request are allowed, send several requests`,
   );
 }

@@ -10,6 +10,7 @@ import type { Log } from "../log.js";
 import type { GatewayMetrics } from "../metrics.js";
 import { gatewayApp, healthApp } from "./app.js";
 import { type ErrorBody, HttpError } from "./errors.js";
+import type { HttpConfig } from "./http-config.js";
 import { HttpSessions } from "./sessions.js";
 
 export interface RunningHttpServer extends AsyncDisposable {
@@ -18,10 +19,16 @@ export interface RunningHttpServer extends AsyncDisposable {
 }
 
 const SESSION_SILENCE_MS = 30_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How much later than it should a request may be timed out. */
+const TIMEOUT_CHECK_MS = 5_000;
+/** For the other side to read why its connection ends. */
+const LINGER_MS = 1_000;
 
 /** Resolves when it listens. @throws the listener's error */
 export async function openHttpServer(options: {
   readonly endpoint: Endpoint;
+  readonly config: HttpConfig;
   readonly log: Log;
   readonly metrics: GatewayMetrics;
   /** How long requests on their way may take when the server closes. */
@@ -33,7 +40,8 @@ export async function openHttpServer(options: {
     readonly archive: () => ArchiveStatus;
   };
 }): Promise<RunningHttpServer> {
-  const { endpoint, log, metrics, stopGraceMs, gateway } = options;
+  const { endpoint, config, log, metrics, stopGraceMs, gateway } = options;
+  const { maxConnections, requestTimeoutMs } = config.limits;
   const closing = new AbortController();
   const onError = (error: unknown): void => log.error("a request failed", error);
   const sessions =
@@ -44,6 +52,8 @@ export async function openHttpServer(options: {
     gateway && sessions
       ? gatewayApp({
           ...gateway,
+          limits: config.limits,
+          hosts: [endpoint.host.toLowerCase(), ...config.hosts],
           sessions,
           metrics,
           clock: gateway.client.clock,
@@ -52,11 +62,17 @@ export async function openHttpServer(options: {
         })
       : healthApp({ metrics, onError });
   const server = createServer(
+    {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, requestTimeoutMs),
+    },
     getRequestListener(app.fetch, {
       // Requests that are so wrong that they reach no route, such as one without a host.
       errorHandler: (error) => Response.json(badRequest((error as Error).message), { status: 400 }),
     }),
   );
+  server.maxConnections = maxConnections;
   server.on("clientError", answerClientError);
   await listen(server, endpoint);
   const { port } = server.address() as AddressInfo;
@@ -97,6 +113,8 @@ function answerClientError(error: Error & { readonly code?: string }, socket: Du
   const text = JSON.stringify(body);
   const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close`;
   socket.end(`${head}\r\n\r\n${text}`);
+  // Ended alone, it would stay as long as the other side likes, with all that its request holds. Destroyed at once, the answer could be lost.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
 const tooLargeHeaders: ErrorBody = {

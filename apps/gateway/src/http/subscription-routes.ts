@@ -1,11 +1,10 @@
 import type { Hono } from "hono";
-import type { GatewayAppOptions } from "./app.js";
+import type { RouteOptions } from "./app.js";
 import { eitherSignal } from "./either-signal.js";
 import { HttpError } from "./errors.js";
-import { jsonObject, NDJSON_TYPE, queryInteger } from "./input.js";
+import { jsonObject, MAX_MESSAGES, NDJSON_TYPE, queryInteger, tooMany } from "./input.js";
 import { toJsonMessage } from "./json-message.js";
 
-const MAX_PULL_MESSAGES = 10_000;
 const DEFAULT_PULL_MESSAGES = 100;
 const MAX_PULL_BYTES = 8 * 1024 * 1024;
 const MAX_WAIT_MS = 30_000;
@@ -13,11 +12,11 @@ const MAX_WAIT_MS = 30_000;
 const DEFAULT_WAIT_MS = 1_000;
 
 /** Create and list subscriptions; pull, commit, and end a consumer's session. */
-export function addSubscriptionRoutes(app: Hono, options: GatewayAppOptions): void {
-  const { client, sessions, metrics, closing } = options;
+export function addSubscriptionRoutes(app: Hono, options: RouteOptions): void {
+  const { client, sessions, metrics, closing, bodies } = options;
 
   app.post("/v1/topics/:topic/subscriptions", async (c) => {
-    const { name, mode = "earliest" } = await jsonObject(c, ["name", "mode"]);
+    const { name, mode = "earliest" } = await jsonObject(c, { fields: ["name", "mode"], bodies });
     if (mode !== "earliest" && mode !== "latest") {
       throw new HttpError(400, "invalid-argument", `"mode" must be "earliest" or "latest"`);
     }
@@ -42,7 +41,7 @@ export function addSubscriptionRoutes(app: Hono, options: GatewayAppOptions): vo
       maxMessages: queryInteger(c, "max", {
         fallback: DEFAULT_PULL_MESSAGES,
         min: 1,
-        max: MAX_PULL_MESSAGES,
+        max: MAX_MESSAGES,
       }),
       waitMs: queryInteger(c, "waitMs", { fallback: DEFAULT_WAIT_MS, min: 0, max: MAX_WAIT_MS }),
       maxBytes: MAX_PULL_BYTES,
@@ -67,10 +66,11 @@ export function addSubscriptionRoutes(app: Hono, options: GatewayAppOptions): vo
 
   app.post("/v1/topics/:topic/subscriptions/:name/commit", async (c) => {
     const { topic, name: subscription } = c.req.param();
-    const { consumer, acks } = await jsonObject(c, ["consumer", "acks"]);
+    const { consumer, acks } = await jsonObject(c, { fields: ["consumer", "acks"], bodies });
     if (typeof consumer !== "string") {
       throw new HttpError(400, "invalid-consumer-name", `"consumer" must name the consumer that pulled`);
     }
+    if (Array.isArray(acks) && acks.length > MAX_MESSAGES) throw tooMany("acks");
     if (!Array.isArray(acks) || !acks.every((ack) => typeof ack === "string")) {
       throw new HttpError(400, "invalid-ack", `"acks" must be a list of what "ack" said in the messages`);
     }

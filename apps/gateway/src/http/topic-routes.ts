@@ -1,12 +1,12 @@
 import type { Hono } from "hono";
-import type { GatewayAppOptions } from "./app.js";
+import type { RouteOptions } from "./app.js";
 import { HttpError } from "./errors.js";
 import { jsonObject } from "./input.js";
 
 /** Create, list and describe topics. */
-export function addTopicRoutes(app: Hono, { client }: GatewayAppOptions): void {
+export function addTopicRoutes(app: Hono, { client, bodies }: RouteOptions): void {
   app.post("/v1/topics", async (c) => {
-    const { name, rangeSizeFactor } = await jsonObject(c, ["name", "rangeSizeFactor"]);
+    const { name, rangeSizeFactor } = await jsonObject(c, { fields: ["name", "rangeSizeFactor"], bodies });
     if (rangeSizeFactor !== undefined && typeof rangeSizeFactor !== "number") {
       throw new HttpError(400, "invalid-range-size", `"rangeSizeFactor" must be an integer from 6 to 16`);
     }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { TopicClient } from "@x/topic-gateway";
 import type { ArchiveConfig } from "../../src/archive/archive-config.js";
 import type { ServeConfig } from "../../src/config.js";
+import { DEFAULT_HTTP_LIMITS, type HttpLimits } from "../../src/http/http-config.js";
 import type { Log } from "../../src/log.js";
 import { serve } from "../../src/serve.js";
 
@@ -26,9 +27,12 @@ export async function startGateway(
     readonly buffers?: number;
     readonly archive?: ArchiveConfig;
     readonly segmentMaxBytes?: number;
+    readonly limits?: Partial<HttpLimits>;
+    /** Names of the gateway beside IP addresses and localhost. */
+    readonly hosts?: readonly string[];
   } = {},
 ): Promise<TestGateway> {
-  const { directory, buffers = 2, segmentMaxBytes = 64 * 1024 * 1024 } = options;
+  const { directory, buffers = 2, segmentMaxBytes = 64 * 1024 * 1024, limits, hosts = [] } = options;
   const dataDirectory = directory ?? (await mkdtemp(join(tmpdir(), "x-gateway-test-")));
   const errors: string[] = [];
   const log: Log = {
@@ -41,6 +45,7 @@ export async function startGateway(
   const config: ServeConfig = {
     role: "all",
     http: loopback,
+    httpConfig: { hosts, limits: { ...DEFAULT_HTTP_LIMITS, ...limits } },
     grpc: loopback,
     dataDirectory,
     etcd: [],
