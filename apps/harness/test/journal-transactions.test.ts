@@ -22,14 +22,8 @@ import {
 } from "../src/servers/index.js";
 import { expectKnownFailures } from "./journal-known-failures.js";
 import { connect, isMissing, noRoutes } from "./journal-support.js";
-import {
-  entries,
-  entriesByGo,
-  entryLabels,
-  nameOf,
-  type Phase,
-  Transactions,
-} from "./journal-transactions.js";
+import { type Phase, Transactions } from "./journal-transactions.js";
+import { entries, entriesByGo, entryLabels, nameOf } from "./journal-transactions-entries.js";
 
 const producer = fileURLToPath(new URL("fixtures/journal-producer.mjs", import.meta.url));
 
@@ -60,7 +54,7 @@ describe.skipIf(isMissing("toxiproxy"))("transactions over two journals", { time
   let made = 0;
   async function twoJournals(): Promise<[string, string]> {
     const names: [string, string] = [`transactions/${made}-one`, `transactions/${made++}-two`];
-    await gazette.createJournals(names.map((name) => ({ name, labels: entryLabels })));
+    await gazette.createJournals(names.map((name) => ({ name, labels: entryLabels() })));
     return names;
   }
 
@@ -138,7 +132,7 @@ describe.skipIf(isMissing("toxiproxy"))("transactions over two journals", { time
     const cluster = await startGazette({ etcd, test, brokers: 3, leaseSeconds: 2 });
     const journals = ["transactions/killed-one", "transactions/killed-two"] as const;
     await cluster.createJournals(
-      journals.map((name) => ({ name, labels: entryLabels, replication: 2, refreshSeconds: 1 })),
+      journals.map((name) => ({ name, labels: entryLabels(), replication: 2, refreshSeconds: 1 })),
     );
     await using client = connect(cluster, { endpoints: cluster.endpoints });
     await using traffic = new Transactions({ client, journals });

@@ -1,77 +1,21 @@
-import {
-  type AckIntent,
-  contentTypeLabel,
-  Flags,
-  jsonLines,
-  jsonMessages,
-  Publisher,
-  ReadCommitted,
-  Sequencer,
-  writeAckIntents,
-} from "@x/journal-client/messages";
-import { expect, vi } from "vitest";
-import { askGazettePeer, type GazetteCluster } from "../src/servers/index.js";
+import { type AckIntent, Flags, Publisher, writeAckIntents } from "@x/journal-client/messages";
+import { expect } from "vitest";
+import type { GazetteCluster } from "../src/servers/index.js";
 import { AppendService, type JournalClient, withAppends } from "./journal-support.js";
-
-/** A part of a transaction. */
-export interface Entry {
-  uuid?: string;
-  readonly transaction: string;
-  readonly part: number;
-  readonly filler?: string;
-}
-
-/** An entry, or an acknowledgement, as the Go peer tells of it. */
-export interface ToldEntry {
-  readonly journal: string;
-  readonly uuid: string;
-  readonly flags: number;
-  readonly message: Entry;
-}
-
-/** For readers and publishers of entries. */
-export const entries: {
-  readonly type: ReturnType<typeof jsonMessages<Entry>>;
-  readonly framings: readonly ReturnType<typeof jsonLines<Entry>>[];
-} = { type: jsonMessages<Entry>("uuid"), framings: [jsonLines<Entry>()] };
-
-/** Of journals that hold entries. */
-export const entryLabels = [{ name: contentTypeLabel, value: "application/x-ndjson" }];
-
-export const toEntries = (journal: string) => () => ({ journal, contentType: "application/x-ndjson" });
-
-export const nameOf = ({ transaction, part }: Entry): string => `${transaction}.${part}`;
-
-/** What stands in a journal, read by the Go client: as it was written, or what is committed. */
-export async function entriesByGo(
-  gazette: GazetteCluster,
-  journal: string,
-  ...flags: readonly "-uncommitted"[]
-): Promise<readonly ToldEntry[]> {
-  const { endpoint } = gazette.brokers.find(({ running }) => running) ?? gazette;
-  const args = ["read-committed", "-journal", journal, ...flags];
-  const signal = AbortSignal.timeout(60_000);
-  return await askGazettePeer<ToldEntry>(args, { gazette: { endpoint }, signal });
-}
+import {
+  type Entry,
+  type EntryFraming,
+  entries,
+  heldMessages,
+  nameOf,
+  toEntries,
+} from "./journal-transactions-entries.js";
+import { byProducer, Followers, type SeenEntry } from "./journal-transactions-readers.js";
 
 /** Numbers of messages, and of acknowledgements. */
 export interface Counts {
   readonly messages: number;
   readonly acknowledgements: number;
-}
-
-/** Each transaction's entries have to stand together: gives those that come again later. */
-export function tornOf(names: readonly { readonly transaction: string }[]): string[] {
-  const ended = new Set<string>();
-  const torn: string[] = [];
-  let last: string | undefined;
-  for (const { transaction } of names) {
-    if (transaction === last) continue;
-    if (last !== undefined) ended.add(last);
-    if (ended.has(transaction)) torn.push(transaction);
-    last = transaction;
-  }
-  return torn;
 }
 
 /** What a publisher does next. */
@@ -82,6 +26,13 @@ export interface TransactionsOptions {
   readonly journals: readonly string[];
   /** At the same time. Default 2. */
   readonly publishers?: number;
+  /** Of the journals. Default "json". */
+  readonly framing?: EntryFraming;
+  /**
+   * Told what an append failed with for good; resolves when its publisher shall go on: with a service of its own and under a new name, behind the
+   * acknowledgements that it has kept. Default: such a failure is one of the test.
+   */
+  readonly recover?: (error: unknown) => Promise<void>;
 }
 
 /** In turn, from the second transaction of a producer on. Long ones are longer than what the readers' sequencers hold. */
@@ -94,7 +45,14 @@ const fates = [
   "never acknowledged",
 ] as const;
 
-const heldMessages = 16;
+/** What of a publisher survives a failure. */
+interface Publishing {
+  readonly index: number;
+  number: number;
+  phase: Phase;
+  /** The decision that was made last. */
+  kept: readonly AckIntent[] | undefined;
+}
 
 /**
  * Publishes transactions over all of some journals without pause, and follows each journal with a blocking ReadCommitted from its beginning,
@@ -102,21 +60,27 @@ const heldMessages = 16;
  * acknowledged with what the readers gave, and with what the Go client makes of the same journals.
  */
 export class Transactions implements AsyncDisposable {
-  readonly failures: unknown[] = [];
-  readonly retries: { appends: number; reads: number } = { appends: 0, reads: 0 };
   /** Done by a publisher before the phase. */
   before: ((phase: Phase) => Promise<void>) | undefined;
+  /** Done by a publisher when a broker has all of an append but that it shall commit. */
+  beforeCommit: ((phase: Phase, journal: string) => Promise<void>) | undefined;
+  /** Done when it is just told to. */
+  onCommit: ((phase: Phase, journal: string) => void) | undefined;
   readonly #options: TransactionsOptions;
-  readonly #service: AppendService;
+  readonly #followers: Followers;
+  readonly #services: AppendService[] = [];
   readonly #end = new AbortController();
-  /** By journal: what has to be read, by its producer; what was read; and up to where brokers told that it is committed. */
+  readonly #ended = new Promise<void>((resolve) => {
+    this.#end.signal.addEventListener("abort", () => resolve());
+  });
+  /** By journal: what has to be read, by its producer; and up to where brokers told that it is committed. */
   readonly #expected = new Map<string, Map<string, string[]>>();
-  readonly #seen = new Map<string, { readonly producer: string; readonly entry: Entry }[]>();
   readonly #toldEnds = new Map<string, bigint>();
-  readonly #readers = new Map<string, ReadCommitted<Entry>>();
-  readonly #leaving = new Set<ReadCommitted<Entry>>();
+  /** Messages on their own whose append failed: they may stand there, or not. */
+  readonly #doubtful = new Set<string>();
+  readonly #failures: unknown[] = [];
   readonly #publishing: Promise<void>[];
-  readonly #following: Promise<void>[];
+  #failedAppends = 0;
   #committed = 0;
   #written: Counts = { messages: 0, acknowledgements: 0 };
   #stopped = false;
@@ -125,35 +89,21 @@ export class Transactions implements AsyncDisposable {
   constructor(options: TransactionsOptions) {
     this.#options = options;
     const { client, journals, publishers = 2 } = options;
-    const listened = withAppends(client, (stream, { journal }) => ({
-      write: (content) => stream.write(content),
-      commit: async () => {
-        const response = await stream.commit();
-        if (response.commit !== undefined) this.#toldEnds.set(journal, response.commit.end);
-        return response;
-      },
-      abort: () => stream.abort(),
-    }));
-    this.#service = new AppendService(listened, {
-      signal: this.#end.signal,
-      onEvent: () => {
-        this.retries.appends++;
-        this.#progress();
-      },
-    });
-    for (const journal of journals) {
-      this.#expected.set(journal, new Map());
-      this.#seen.set(journal, []);
-    }
-    this.#following = journals.map((journal) => this.#follow(journal));
+    for (const journal of journals) this.#expected.set(journal, new Map());
+    this.#followers = new Followers({ client, journals, onProgress: () => this.#progress() });
     this.#publishing = Array.from({ length: publishers }, async (_, index) => {
       try {
-        await this.#publish(index);
+        await this.#publish({ index, number: 0, phase: "messages", kept: undefined });
       } catch (error) {
-        if (!this.#end.signal.aborted) this.failures.push(error);
+        if (!this.#end.signal.aborted) this.#failures.push(error);
         this.#progress();
       }
     });
+  }
+
+  /** Tries that failed. */
+  get retries(): { readonly appends: number; readonly reads: number } {
+    return { appends: this.#failedAppends, reads: this.#followers.retries };
   }
 
   /** Resolves when so many more transactions were committed. @throws what a publisher or a reader failed with */
@@ -164,8 +114,8 @@ export class Transactions implements AsyncDisposable {
 
   /** Resolves when so many more tries of appends have failed. */
   async failedTries(more: number): Promise<void> {
-    const goal = this.retries.appends + more;
-    await this.#until(() => this.retries.appends >= goal);
+    const goal = this.#failedAppends + more;
+    await this.#until(() => this.#failedAppends >= goal);
   }
 
   /** Whether there is something in one of the journals of which nobody was told. Asked by another way than the publishers'. */
@@ -179,41 +129,33 @@ export class Transactions implements AsyncDisposable {
 
   /** Ends the readers, as if their processes had died, and begins others from their checkpoints. */
   replaceReaders(): void {
-    for (const reader of this.#readers.values()) {
-      this.#leaving.add(reader);
-      reader.close();
-    }
+    this.#followers.replace();
   }
 
   /** Ends the transactions, waits until all is told, judges, and tells how much stands in the journals more often than it was written. */
   async finish(gazette: GazetteCluster): Promise<Counts> {
     this.#stopped = true;
     await Promise.all(this.#publishing);
-    expect(this.failures).toEqual([]);
+    expect(this.#failures).toEqual([]);
     // Behind it nothing comes: a reader that has it would have any duplicate, too.
-    const last = new Publisher<Entry>(this.#service, entries);
+    const service = this.#newService(() => "messages");
+    const last = new Publisher<Entry>(service, entries);
     for (const journal of this.#options.journals) {
       await this.#alone(last, journal, { transaction: "last", part: 0 });
     }
-    await this.#service.close();
-    const found: ToldEntry[] = [];
+    for (const each of this.#services) await each.close();
+    let [messages, acknowledgements] = [0, 0];
     for (const journal of this.#options.journals) {
-      const seen = this.#seen.get(journal) ?? [];
+      const seen = this.#followers.seen(journal);
       await this.#until(() => seen.at(-1)?.entry.transaction === "last");
-      expect(groups(seen)).toEqual(this.#expected.get(journal));
-      expect(tornOf(seen.map(({ entry }) => entry))).toEqual([]);
-      // A broker that has just taken a journal over may say for a moment that it has less of it.
-      const byGo = await vi.waitFor(async () => {
-        const told = await entriesByGo(gazette, journal);
-        expect(told.at(-1)?.message.transaction).toBe("last");
-        return told.filter(({ flags }) => flags !== Flags.ACK_TXN);
-      }, 30_000);
-      expect(seen.map(({ entry }) => nameOf(entry))).toEqual(byGo.map(({ message }) => nameOf(message)));
-      found.push(...(await entriesByGo(gazette, journal, "-uncommitted")));
+      expect(byProducer(seen)).toEqual(this.#certain(journal, seen));
+      for (const { flags } of await this.#followers.expectAsGo(gazette, journal)) {
+        if (flags === Flags.ACK_TXN) acknowledgements++;
+        else messages++;
+      }
     }
-    const acknowledgements = found.filter(({ flags }) => flags === Flags.ACK_TXN).length;
     return {
-      messages: found.length - acknowledgements - this.#written.messages,
+      messages: messages - this.#written.messages,
       acknowledgements: acknowledgements - this.#written.acknowledgements,
     };
   }
@@ -221,25 +163,70 @@ export class Transactions implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     this.#end.abort();
-    await Promise.all([...this.#publishing, ...this.#following]);
+    await this.#followers[Symbol.asyncDispose]();
+    await Promise.all(this.#publishing);
   }
 
-  async #publish(index: number): Promise<void> {
-    const { journals } = this.#options;
-    let publisher = new Publisher<Entry>(this.#service, entries);
+  #newService(phase: () => Phase): AppendService {
+    const listened = withAppends(this.#options.client, (stream, { journal }) => ({
+      write: (content) => stream.write(content),
+      commit: async () => {
+        await this.#unlessEnded(this.beforeCommit?.(phase(), journal));
+        const answer = stream.commit();
+        this.onCommit?.(phase(), journal);
+        const response = await answer;
+        if (response.commit !== undefined) this.#toldEnds.set(journal, response.commit.end);
+        return response;
+      },
+      abort: () => stream.abort(),
+    }));
+    const service = new AppendService(listened, {
+      signal: this.#end.signal,
+      onEvent: () => {
+        this.#failedAppends++;
+        this.#progress();
+      },
+    });
+    this.#services.push(service);
+    return service;
+  }
+
+  async #publish(state: Publishing): Promise<void> {
+    const { recover } = this.#options;
+    for (;;) {
+      try {
+        await this.#publishWith(
+          this.#newService(() => state.phase),
+          state,
+        );
+        return;
+      } catch (error) {
+        if (recover === undefined || this.#end.signal.aborted) throw error;
+        await this.#unlessEnded(recover(error));
+        state.number++;
+      }
+    }
+  }
+
+  async #publishWith(service: AppendService, state: Publishing): Promise<void> {
+    const { journals, framing } = this.#options;
+    if (state.kept !== undefined) await this.#acknowledge(service, state.kept);
+    let publisher = new Publisher<Entry>(service, entries);
     let older: readonly AckIntent[] | undefined;
-    for (let number = 0; !this.#stopped; number++) {
-      const transaction = `${index}-${number}`;
+    for (; !this.#stopped; state.number++) {
+      const { number } = state;
+      const transaction = `${state.index}-${number}`;
       const fate = older === undefined ? "committed" : (fates[number % fates.length] ?? "committed");
       const parts = fate === "long" ? 3 * heldMessages : 1 + (number % 5);
-      await this.before?.("messages");
+      state.phase = "messages";
+      await this.#unlessEnded(this.before?.("messages"));
       const written = new Map<string, string[]>(journals.map((journal) => [journal, []]));
       const appends = Array.from({ length: parts * journals.length }, (_, part) => {
         const journal = journals[part % journals.length] ?? "";
         const entry: Entry = { transaction, part, filler: "x".repeat((37 * part) % 400) };
         written.get(journal)?.push(nameOf(entry));
         this.#wrote({ messages: 1 });
-        return publisher.publishUncommitted(toEntries(journal), entry);
+        return publisher.publishUncommitted(toEntries(journal, framing), entry);
       });
       for (const append of appends) {
         const error = await append.err();
@@ -247,7 +234,7 @@ export class Transactions implements AsyncDisposable {
       }
       if (fate === "never acknowledged") {
         // Its producer is gone; another begins.
-        publisher = new Publisher<Entry>(this.#service, entries);
+        publisher = new Publisher<Entry>(service, entries);
         older = undefined;
         continue;
       }
@@ -256,24 +243,26 @@ export class Transactions implements AsyncDisposable {
           await this.#alone(publisher, journal, { transaction: `${transaction}-alone`, part: 0 });
         continue;
       }
-      await this.before?.("acknowledgements");
+      state.phase = "acknowledgements";
+      await this.#unlessEnded(this.before?.("acknowledgements"));
       if (fate === "rolled back by older acknowledgements" && older !== undefined) {
-        await this.#acknowledge(older);
+        await this.#acknowledge(service, older);
         continue;
       }
       const intents = publisher.buildAckIntents();
+      state.kept = intents;
       for (const [journal, names] of written) this.#expect(journal, publisher.producer, names);
-      await this.#acknowledge(intents);
-      if (fate === "acknowledged twice") await this.#acknowledge(intents);
+      await this.#acknowledge(service, intents);
+      if (fate === "acknowledged twice") await this.#acknowledge(service, intents);
       older = intents;
       this.#committed++;
       this.#progress();
     }
   }
 
-  async #acknowledge(intents: readonly AckIntent[]): Promise<void> {
+  async #acknowledge(service: AppendService, intents: readonly AckIntent[]): Promise<void> {
     this.#wrote({ acknowledgements: intents.length });
-    await writeAckIntents(this.#service, intents);
+    await writeAckIntents(service, intents);
   }
 
   #wrote({ messages = 0, acknowledgements = 0 }: Partial<Counts>): void {
@@ -286,8 +275,10 @@ export class Transactions implements AsyncDisposable {
   async #alone(publisher: Publisher<Entry>, journal: string, entry: Entry): Promise<void> {
     this.#expect(journal, publisher.producer, [nameOf(entry)]);
     this.#wrote({ messages: 1 });
-    const error = await publisher.publishCommitted(toEntries(journal), entry).err();
-    if (error !== undefined) throw error;
+    const error = await publisher.publishCommitted(toEntries(journal, this.#options.framing), entry).err();
+    if (error === undefined) return;
+    this.#doubtful.add(nameOf(entry));
+    throw error;
   }
 
   #expect(journal: string, producer: string, names: readonly string[]): void {
@@ -295,41 +286,29 @@ export class Transactions implements AsyncDisposable {
     expected.set(producer, [...(expected.get(producer) ?? []), ...names]);
   }
 
-  async #follow(journal: string): Promise<void> {
-    const { client } = this.#options;
-    const { signal } = this.#end;
-    let offset = 0n;
-    let sequencer = new Sequencer<Entry>({ buffer: heldMessages });
-    const onRetry = (): void => void this.retries.reads++;
-    while (!signal.aborted) {
-      const request = { journal, offset, block: true };
-      const reader = new ReadCommitted(client, request, { ...entries, sequencer, signal, onRetry });
-      this.#readers.set(journal, reader);
-      for (;;) {
-        try {
-          const envelope = await reader.next();
-          if (envelope === undefined) throw new Error("a reader that waits came to an end");
-          this.#seen.get(journal)?.push({ producer: envelope.uuid.producer, entry: envelope.message });
-        } catch (error) {
-          if (signal.aborted) return;
-          if (this.#leaving.delete(reader)) break;
-          this.failures.push(error);
-          return;
-        } finally {
-          this.#progress();
-        }
-      }
-      const { offsets, states } = reader.checkpoint();
-      offset = offsets.get(journal) ?? offset;
-      sequencer = new Sequencer<Entry>({ buffer: heldMessages, offsets, states });
+  /** What is expected of a journal, without what is in doubt and not there. */
+  #certain(journal: string, seen: readonly SeenEntry[]): Map<string, string[]> {
+    const there = new Set(seen.map(({ entry }) => nameOf(entry)));
+    const certain = new Map<string, string[]>();
+    for (const [producer, names] of this.#expected.get(journal) ?? []) {
+      const left = names.filter((name) => there.has(name) || !this.#doubtful.has(name));
+      if (left.length > 0) certain.set(producer, left);
     }
+    return certain;
+  }
+
+  /** Waits for what the test does, but not for that of one that has failed. */
+  async #unlessEnded(doing: Promise<void> | undefined): Promise<void> {
+    await Promise.race([doing, this.#ended]);
+    this.#end.signal.throwIfAborted();
   }
 
   async #until(isSo: () => boolean): Promise<void> {
     const late = AbortSignal.timeout(120_000);
     late.addEventListener("abort", () => this.#progress());
     while (!isSo()) {
-      if (this.failures.length > 0) throw this.failures[0];
+      const [failure] = [...this.#failures, ...this.#followers.failures];
+      if (failure !== undefined) throw failure;
       if (late.aborted) throw new Error(`it is still not so: ${isSo}`);
       await new Promise<void>((resolve) => this.#onProgress.add(resolve));
     }
@@ -340,17 +319,4 @@ export class Transactions implements AsyncDisposable {
     this.#onProgress = new Set();
     for (const resolve of waiting) resolve();
   }
-}
-
-/** In the order of each producer. */
-function groups(
-  seen: readonly { readonly producer: string; readonly entry: Entry }[],
-): Map<string, string[]> {
-  const all = new Map<string, string[]>();
-  for (const { producer, entry } of seen) {
-    const names = all.get(producer) ?? [];
-    all.set(producer, names);
-    names.push(nameOf(entry));
-  }
-  return all;
 }

@@ -165,13 +165,21 @@ async function forgetMember(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const key = `${settings.etcdPrefix}/members/${settings.zone}#${settings.id}`;
-  const ask = (path: string, post: unknown): Promise<unknown> =>
-    requestJson(`${etcd}${path}`, { post, timeoutMs: 10_000, signal });
-  const found = (await ask("/v3/kv/range", { key: Buffer.from(key).toString("base64") })) as {
-    readonly kvs?: readonly { readonly lease?: string }[];
-  };
+  const found = (await requestJson(`${etcd}/v3/kv/range`, {
+    post: { key: Buffer.from(key).toString("base64") },
+    timeoutMs: 10_000,
+    signal,
+  })) as { readonly kvs?: readonly { readonly lease?: string }[] };
   const lease = found.kvs?.[0]?.lease;
-  if (lease !== undefined) await ask("/v3/lease/revoke", { ID: lease });
+  if (lease === undefined) return;
+  const { status, text } = await requestText(`${etcd}/v3/lease/revoke`, {
+    post: { ID: lease },
+    timeoutMs: 10_000,
+    signal,
+  });
+  // 404: it has run out meanwhile.
+  if (status !== 200 && status !== 404)
+    throw new Error(`etcd did not revoke a lease: ${status}: ${text.trim()}`);
 }
 
 function etcdEndpointOf(etcd: GazetteEtcd): string {

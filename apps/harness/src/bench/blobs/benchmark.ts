@@ -93,7 +93,7 @@ async function measurePart(
 
 function setupOf({ windows, longWindows, largeInMemory, rounds, listedRefs, listings }: Scale): string[] {
   return [
-    `Each window is a process of its own, and the sides take turns (${windows} windows each, ${longWindows} on S3 and of catch-ups; ${listings} listings in one process). Before it is timed, ours runs a fifth of the load (of S3, all of it), since V8 compiles what is hot; the Go program is compiled.`,
+    `Each window is a process of its own, and the sides take turns (${windows} windows each, ${longWindows} on S3 and of catch-ups; ${listings} listings in one process). Before it is timed, ours runs a fifth of the load (of S3, all of it), since V8 compiles what is hot, and then waits 10 ms, so that what needs a turn of the event loop has had one; the Go program is compiled.`,
     "raw limit: of puts and gets in memory and of verified gets one SHA-256 of each blob by node:crypto; of directories one new file for each blob, written and synced by fdatasync, without a rename or a sync of its name; of a batch the same with folders, renames and a sync of each folder, 64 in flight; of the queue a record of 64 bytes appended to one file and synced.",
     "ours, plainly: the same store one blob at a time; for two directories, one of them alone; for a catch-up, `putMany` of the same blobs to an empty store of the same kind.",
     "bobg/bs v0.4.0: its replica, memory store and file store in `servers/bs-peer/bench.go`. Its file store syncs nothing, and none of its stores verifies what it gets. Its memory store sorts its refs for each listing; `stores in order` are stores of ours in its program that have them in order already, as our memory store has.",
