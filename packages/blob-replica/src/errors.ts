@@ -4,7 +4,7 @@
  * - `not-found`: the store does not have the blob.
  * - `corrupt`: what the store has under the ref is another content, or part of it.
  * - `unavailable`: the store cannot be reached, or did not answer.
- * - `refused`: the store does not let this caller do this: credentials, a read-only folder.
+ * - `refused`: the store does not let this caller do this: credentials, a read-only folder, more bytes than it takes (`moreThanBytes` when it has them already).
  * - `full`: the store has no room.
  * - `queue-full`: the queue of an asynchronous store has no room, and `whenFull` is "reject".
  * - `unordered`: a store listed its refs out of order or twice.
@@ -43,6 +43,7 @@ export interface BlobErrorOptions {
   readonly cause?: unknown;
   readonly store?: string;
   readonly failures?: readonly StoreFailure[];
+  readonly moreThanBytes?: number;
 }
 
 /** The one error class of this package. Match on `code`, never on the message. */
@@ -52,6 +53,11 @@ export class BlobError extends Error {
   readonly store: string | undefined;
   /** Of a failure of several stores, each with its own cause; else empty. */
   readonly failures: readonly StoreFailure[];
+  /**
+   * Of a "refused" read: the store has more than so many bytes under the ref, too many for it to read them all. So what it has is damaged where the blob is no larger
+   * than that, and else nobody knows.
+   */
+  readonly moreThanBytes: number | undefined;
 
   constructor(code: BlobErrorCode, message: string, options: BlobErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -59,5 +65,15 @@ export class BlobError extends Error {
     this.code = code;
     this.store = options.store;
     this.failures = options.failures ?? [];
+    this.moreThanBytes = options.moreThanBytes;
   }
+}
+
+/** Whether a store that gave this error for a blob of so many bytes lacks it, or has it damaged, so that the blob is to be put there again. */
+export function isDamage(error: unknown, bytes: number): boolean {
+  if (!(error instanceof BlobError)) return false;
+  const { code, moreThanBytes } = error;
+  return (
+    code === "not-found" || code === "corrupt" || (moreThanBytes !== undefined && bytes <= moreThanBytes)
+  );
 }

@@ -62,6 +62,7 @@ describe("asynchronous stores", () => {
     const tries: number[] = [];
     let before = 0;
     await replica.put(numbered(1));
+    await settle();
     for (let ms = 0; ms < 10_000; ms += 10) {
       if (it.far[0]!.calls.put > before) tries.push(ms);
       before = it.far[0]!.calls.put;

@@ -56,7 +56,9 @@ export class BlobWire {
   #checkSize(ref: Ref, bytes: number): void {
     if (bytes <= this.#maxBlobBytes) return;
     const limit = `more than the ${this.#maxBlobBytes} bytes that this store takes`;
-    throw new BlobError("refused", `the server gives ${limit} for ${ref}: see maxBlobBytes`);
+    throw new BlobError("refused", `the server gives ${limit} for ${ref}: see maxBlobBytes`, {
+      moreThanBytes: this.#maxBlobBytes,
+    });
   }
 
   async *read(ref: Ref, signal: Signal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -110,7 +112,7 @@ export class BlobWire {
         }
         if (blob.failure) {
           pieces.clear();
-          yield { ref, error: fromFailure(blob.failure.code, blob.failure.message) };
+          yield { ref, error: fromFailure(blob.failure) };
           continue;
         }
         this.#checkSize(ref, pieces.bytes + blob.data.length);
@@ -136,7 +138,7 @@ export class BlobWire {
         if (ref === undefined || refOfServer(told) !== ref) {
           throw new BlobError("unavailable", "the server answered a put of many out of order");
         }
-        yield failure ? { ref, error: fromFailure(failure.code, failure.message) } : { ref, added };
+        yield failure ? { ref, error: fromFailure(failure) } : { ref, added };
       }
     }
   }

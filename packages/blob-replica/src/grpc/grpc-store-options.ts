@@ -11,7 +11,10 @@ export interface GrpcStoreCommon {
   readonly timeoutMs?: number;
   /** Whether what a server gives is hashed, so that it is the blob that was asked for or "corrupt". Default true. */
   readonly verify?: boolean;
-  /** A server that gives more than that for one blob is not listened to any further: "refused". `stream` has no such limit. Default 1 GiB. */
+  /**
+   * A server that gives more than that for one blob is not listened to any further: "refused". `stream` has no such limit. A replica that gets the blob from another store
+   * replaces it when that is no larger than this. Default 1 GiB.
+   */
   readonly maxBlobBytes?: number;
   readonly clock?: Clock;
 }

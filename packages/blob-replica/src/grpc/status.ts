@@ -1,6 +1,7 @@
 /** Between BlobErrors and gRPC statuses. The code itself travels in the trailer `x-blob-error`. */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { BlobError, type BlobErrorCode } from "../errors.js";
+import type { Failure } from "../gen/x/blobs/v1/blobs.js";
 
 /** NOT_FOUND, UNIMPLEMENTED and FAILED_PRECONDITION are those that clients of bobg/bs v0.4.0 know. */
 const statuses: Readonly<Record<BlobErrorCode, status>> = {
@@ -41,13 +42,28 @@ const longestMessage = 1000;
 export function describeFailure(error: unknown): {
   readonly code: BlobErrorCode | "internal";
   readonly message: string;
+  readonly moreThanBytes: bigint | undefined;
 } {
   if (!(error instanceof BlobError)) {
-    return { code: "internal", message: "an internal error of the server, see its log" };
+    return {
+      code: "internal",
+      message: "an internal error of the server, see its log",
+      moreThanBytes: undefined,
+    };
   }
   // A server whose store was closed goes away; the caller's own store is another, and open.
   const code = error.code === "closed" ? "unavailable" : error.code;
-  return { code, message: error.message.slice(0, longestMessage) };
+  const { message, moreThanBytes } = error;
+  return {
+    code,
+    message: message.slice(0, longestMessage),
+    moreThanBytes: isCount(moreThanBytes) ? BigInt(moreThanBytes) : undefined,
+  };
+}
+
+/** A store that is not ours may say anything. */
+function isCount(value: number | undefined): value is number {
+  return value !== undefined && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** What a gRPC handler fails with. */
@@ -60,9 +76,10 @@ export function toServiceError(error: unknown): { code: status; details: string;
 }
 
 /** What one of many failed with, as it was told. */
-export function fromFailure(code: string, message: string, cause?: unknown): BlobError {
+export function fromFailure({ code, message, moreThanBytes }: Failure, cause?: unknown): BlobError {
   const known = Object.hasOwn(statuses, code) ? (code as BlobErrorCode) : "unavailable"; // it is a key
-  return new BlobError(known, message, { cause });
+  const more = moreThanBytes === undefined ? undefined : Number(moreThanBytes);
+  return new BlobError(known, message, { cause, ...(more !== undefined && { moreThanBytes: more }) });
 }
 
 /** What a gRPC client's call failed with, as ours. */
@@ -71,7 +88,7 @@ export function fromServiceError(error: unknown): BlobError {
   const { code, details, message } = error as Partial<ServiceError>; // what grpc-js throws; all members are checked
   const text = details || message || String(error);
   const told = toldCode(error);
-  if (told !== undefined) return fromFailure(told, text, error);
+  if (told !== undefined) return fromFailure({ code: told, message: text }, error);
   // Not the disk of the server: a limit that the blob as one message is above, on either side.
   const tooLarge = code === status.RESOURCE_EXHAUSTED && /larger than max|message too large/i.test(text);
   const mapped = tooLarge ? "refused" : code === undefined ? undefined : codes.get(code);

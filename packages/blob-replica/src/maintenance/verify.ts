@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.js";
-import { BlobError } from "../errors.js";
+import { BlobError, isDamage } from "../errors.js";
 import { parseRef, type Ref, refBytes, refFromBytes, refOf } from "../ref.js";
 import type { BlobStore, CallOptions } from "../store.js";
 import { checkCount } from "../stores/arguments.js";
@@ -54,7 +54,7 @@ export interface VerifyOptions extends CallOptions {
    * those of damaged blobs do where the store looks at them itself, does not tell how much it was: it counts as what the others were on average. Default: no limit.
    */
   readonly bytesPerSecond?: number;
-  /** Where to get blobs that are corrupt or missing. */
+  /** Where to get blobs that are corrupt or missing, and those that the store has as something too large for it to read, when they are not that large. */
   readonly repairFrom?: BlobStore;
   readonly resume?: Resume;
   /** After each blob. What it throws is dropped. */
@@ -200,21 +200,28 @@ class Verification {
     signal: AbortSignal,
   ): Promise<BadBlob> {
     const { repairFrom } = this.#options;
-    if (repairFrom === undefined || found.problem === "unreadable") return { ref, ...found, repaired: false };
+    const tooLarge = found.error instanceof BlobError && found.error.moreThanBytes !== undefined;
+    if (repairFrom === undefined || (found.problem === "unreadable" && !tooLarge)) {
+      return { ref, ...found, repaired: false };
+    }
+    let { problem } = found;
     try {
       const blob = await this.#pacer.get(repairFrom, ref, signal);
       if (refOf(blob) !== ref) {
         throw new BlobError("corrupt", `repairFrom has another content under ${ref}, too`);
       }
+      // The store may have it whole, and not read what is so large.
+      if (tooLarge && !isDamage(found.error, blob.length)) return { ref, ...found, repaired: false };
+      if (tooLarge) problem = "corrupt";
       await this.#store.put(blob, { ref, frozen: true, signal });
       if (refOf(await this.#pacer.get(this.#store, ref, signal)) !== ref) {
         throw new BlobError("corrupt", `${ref} was put and is still another content`);
       }
       this.#repaired++;
-      return { ref, ...found, repaired: true };
+      return { ref, ...found, problem, repaired: true };
     } catch (repairError) {
       signal.throwIfAborted();
-      return { ref, ...found, repaired: false, repairError };
+      return { ref, ...found, problem, repaired: false, repairError };
     }
   }
 

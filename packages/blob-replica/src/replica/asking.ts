@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.js";
-import { BlobError, type StoreFailure } from "../errors.js";
+import { BlobError, isDamage, type StoreFailure } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
 import { isContentOf } from "../stores/verified.js";
 import type { Latencies } from "./latency.js";
@@ -46,9 +46,20 @@ export function gaveUp({ latencies, onSlow }: Asking, store: number, ms: number)
   if (ms >= slowMs) onSlow(store);
 }
 
-/** "not-found" and "corrupt" are answers, in time: whoever gives them is asked again, and so finds out what else is to be repaired. */
-export function isDamage(error: unknown): boolean {
-  return hasCode(error, "not-found") || hasCode(error, "corrupt");
+/** "not-found", "corrupt" and too much are answers, in time: whoever gives them is asked again, and so finds out what else is to be repaired. */
+export function isAnswer(error: unknown): boolean {
+  return isDamage(error, 0);
+}
+
+/** What a store said instead of a blob. */
+export interface Failed {
+  readonly store: number;
+  readonly error: unknown;
+}
+
+/** Another store has the blob, which is whole. Those that had nothing whole to give, are to be repaired. */
+export function tellDamage({ onDamage }: Asking, failed: readonly Failed[], ref: Ref, bytes: number): void {
+  for (const { store, error } of failed) if (isDamage(error, bytes)) onDamage(store, ref, bytes);
 }
 
 /** @throws BlobError "corrupt" */

@@ -50,11 +50,20 @@ export class AsyncSide {
             settings.emit({ event: "async-caught-up", store: target.name });
           },
           onLost: (entry, error) => queue.lost(number, entry, error),
+          confirm: () => queue.confirm(),
           onFailed: (ref, error) => this.#failed(side, ref, error),
         }),
       };
       return side;
     });
+    const { deposed } = queue;
+    deposed?.addEventListener("abort", () => this.#deposed(deposed.reason), { once: true });
+  }
+
+  /** What these still have to write is the other process's, which may delete it as well: written again it would be back. */
+  #deposed(reason: unknown): void {
+    for (const { worker } of this.#sides) void worker.stop(reason);
+    this.#options.changes.bump();
   }
 
   start(): void {
@@ -93,12 +102,30 @@ export class AsyncSide {
     }
   }
 
+  /** Aborted when another process is known to have taken over the queue. */
+  get deposed(): AbortSignal | undefined {
+    return this.#options.queue.deposed;
+  }
+
+  /** @throws BlobError "closed" when another process is known to have taken over the queue */
+  throwIfDeposed(): void {
+    const { deposed } = this;
+    if (!deposed?.aborted) return;
+    const cause: unknown = deposed.reason;
+    throw new BlobError("closed", saying(cause), { cause });
+  }
+
+  /** Finds out whether another process has taken over the queue. @throws BlobError "closed" */
+  async confirm(): Promise<void> {
+    await this.#options.queue.confirm();
+  }
+
   /** @throws `signal.reason`; BlobError "queue-full", "closed" */
   async reserve(count: number, signal: AbortSignal | undefined, closing: AbortSignal): Promise<Reservation> {
     const reservation = this.#options.queue.tryReserve(count);
     if (reservation) return reservation;
     // Listening to several signals is for those who have to wait. They live long: nothing may stay with them.
-    const { controller, release } = follow(signal, closing, this.#strictStop.signal);
+    const { controller, release } = follow(signal, closing, this.#strictStop.signal, this.deposed);
     try {
       return await this.#options.queue.reserve(count, controller.signal);
     } finally {

@@ -13,6 +13,8 @@ export interface CopyOptions {
   readonly source: (refs: readonly Ref[], options: CallOptions) => Promise<readonly GetManyResult[]>;
   readonly settings: Pick<Settings, "clock" | "attemptTimeoutMs">;
   readonly onLost: (entry: Entry, error: unknown) => void;
+  /** Asked after the reading, just before anything is written or taken for lost. Throws when that is no longer this process's to do. */
+  readonly confirm?: () => Promise<void>;
 }
 
 interface Found {
@@ -51,13 +53,14 @@ async function read(
   outcomes: Map<Entry, PutManyResult>,
   attempt: AbortController,
 ): Promise<Found[]> {
-  const { target, source, onLost } = options;
+  const { target, source, onLost, confirm } = options;
   const asked = new Map(entries.map((entry) => [entry.ref, { entry, lastSeq: entry.lastSeq }]));
   const late = { message: `no synchronous store has given what store ${target.name} is to get` };
   // A source that is deaf goes on by itself: that changes nothing.
   const results = await within(options, late, attempt, () =>
     unlessAborted(source([...asked.keys()], { signal: attempt.signal }), attempt.signal),
   );
+  if (confirm) await unlessAborted(confirm(), attempt.signal);
   const found: Found[] = [];
   for (const result of results) {
     const { entry, lastSeq } = asked.get(result.ref)!;

@@ -37,13 +37,24 @@ export class Deletion {
     this.#options = options;
   }
 
-  /** @throws `signal.reason`; BlobError "unavailable", "all-failed" */
+  /** @throws `signal.reason`; BlobError "unavailable", "all-failed", "closed" */
   async run(ref: Ref, signal: AbortSignal | undefined): Promise<boolean> {
+    const { controller, release } = follow(signal, this.#options.asyncSide?.deposed);
+    try {
+      return await this.#run(ref, controller.signal);
+    } finally {
+      release();
+    }
+  }
+
+  async #run(ref: Ref, signal: AbortSignal): Promise<boolean> {
     const { order, asyncSide, noRepairs } = this.#options;
     return await order.delete(ref, signal, async (written) => {
       const repair = noRepairs(ref);
       try {
         await this.#quiet(ref, written, signal);
+        // Of what another process has queued nothing may be deleted but by that one, which would write it again.
+        if (asyncSide) await unlessAborted(asyncSide.confirm(), signal);
         return await this.#delete(ref, signal);
       } finally {
         // Of what was not forgotten the store still waits for it.

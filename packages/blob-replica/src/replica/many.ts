@@ -3,7 +3,16 @@ import { BlobError, type StoreFailure } from "../errors.js";
 import { copyOf } from "../own-bytes.js";
 import { parseRef, type Ref } from "../ref.js";
 import type { GetManyResult, GetOptions } from "../store.js";
-import { type Asking, checkContent, gaveUp, isDamage, lost, noneHas, silentStore } from "./asking.js";
+import {
+  type Asking,
+  checkContent,
+  type Failed,
+  gaveUp,
+  lost,
+  noneHas,
+  silentStore,
+  tellDamage,
+} from "./asking.js";
 import { type Lane, Lanes } from "./lanes.js";
 import { hasCode } from "./settings.js";
 
@@ -15,7 +24,8 @@ export interface ManyOptions extends Asking {
 interface Want {
   times: number;
   readonly failures: StoreFailure[];
-  readonly damaged: number[];
+  /** Stores that said something of this very blob. */
+  readonly failed: Failed[];
 }
 
 /**
@@ -71,7 +81,7 @@ function wantedOf(refs: readonly Ref[]): Map<Ref, Want> {
   for (const ref of refs) {
     const known = wanted.get(ref);
     if (known) known.times++;
-    else wanted.set(ref, { times: 1, failures: [], damaged: [] });
+    else wanted.set(ref, { times: 1, failures: [], failed: [] });
   }
   return wanted;
 }
@@ -137,7 +147,7 @@ class ManyReading {
 
   /** What the lane has given, where it is whole and still wanted. */
   take(lane: Lane<GetManyResult>): { ref: Ref; blob: Uint8Array; times: number } | undefined {
-    const { stores, clock, latencies, onFailure, onSuccess, onDamage } = this.#asking;
+    const { stores, clock, latencies, onFailure, onSuccess } = this.#asking;
     const { store, failure, result } = lane;
     if (failure) this.#failed(store, failure.error);
     if (result === undefined || result.done) {
@@ -152,7 +162,7 @@ class ManyReading {
       checkContent(blob, ref, stores[store]!);
     } catch (error) {
       want.failures.push({ store: stores[store]!.name, error });
-      if (isDamage(error)) want.damaged.push(store);
+      want.failed.push({ store, error });
       if (!hasCode(error, "not-found")) latencies.failed(store);
       onFailure(store, error);
       return undefined;
@@ -163,7 +173,7 @@ class ManyReading {
       latencies.took(store, clock.monotonicMs() - lane.beganMs);
     }
     onSuccess(store);
-    for (const damaged of want.damaged) onDamage(damaged, ref, blob.length);
+    tellDamage(this.#asking, want.failed, ref, blob.length);
     return { ref, blob, times: want.times };
   }
 

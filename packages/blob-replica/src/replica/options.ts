@@ -48,7 +48,7 @@ export interface AsyncReplicaOptions extends ReplicaCommon {
   readonly async: readonly NamedStore[];
   /**
    * `{ dir }`: on disk, synced before `put` returns; goes on after a crash, in one process at a time: one that opens it takes it over, and from then on every put
-   * of the other fails with "closed". `{ memory: true }`: lost with the
+   * of the other fails with "closed": see `deposed`. `{ memory: true }`: lost with the
    * process. Either holds refs and no contents: the blobs are read from the synchronous stores, so with `{ dir }` one of these should outlive a crash, too.
    */
   readonly queue: { readonly dir: string; readonly files?: QueueFiles } | { readonly memory: true };
@@ -85,6 +85,12 @@ export interface AsyncStoreState {
 export interface ReplicaState {
   /** Grows with every change. */
   readonly version: number;
+  /**
+   * Another process has taken over the queue, and this one has found out: at a put, a deletion, or before the next write to an asynchronous store. It writes nothing
+   * to those and to the queue any more, `async` is what it knew then, and `put`, `delete`, `drained` with a backlog and `markSynced` fail as "closed". It still reads.
+   * Close it, and open another to take the queue back.
+   */
+  readonly deposed: boolean;
   readonly async: readonly AsyncStoreState[];
   readonly sync: readonly {
     readonly name: string;

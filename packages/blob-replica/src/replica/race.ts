@@ -1,7 +1,7 @@
 import type { StoreFailure } from "../errors.js";
 import type { Ref } from "../ref.js";
 import { within } from "./abort.js";
-import { type Asking, gaveUp, isDamage, lost, noneHas, silentStore } from "./asking.js";
+import { type Asking, type Failed, gaveUp, isAnswer, lost, noneHas, silentStore } from "./asking.js";
 import type { Question } from "./latency.js";
 
 export interface RaceOptions<T> {
@@ -10,8 +10,8 @@ export interface RaceOptions<T> {
   readonly ask: (store: number, signal: AbortSignal) => Promise<T>;
   /** Throws what is wrong with the answer. */
   readonly check: (answer: T, store: number) => void;
-  /** The store does not have it, or has it damaged. */
-  readonly onDamage?: (store: number) => void;
+  /** A store answered with an error, which may say that it does not have it, or has it damaged. */
+  readonly onFailed?: (failed: Failed) => void;
 }
 
 /**
@@ -66,8 +66,8 @@ export function raceFor<T>(ref: Ref, asking: Asking, options: RaceOptions<T>): P
     const count = (store: number, error: unknown) => {
       failures.push({ store: stores[store]!.name, error });
       asking.onFailure(store, error);
-      if (isDamage(error)) options.onDamage?.(store);
-      else latencies.failed(store);
+      options.onFailed?.({ store, error });
+      if (!isAnswer(error)) latencies.failed(store);
     };
 
     const fail = (store: number, error: unknown) => {

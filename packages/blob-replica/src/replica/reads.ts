@@ -3,7 +3,7 @@ import { BlobError } from "../errors.js";
 import { type Ref, refOf } from "../ref.js";
 import type { GetManyResult, GetOptions } from "../store.js";
 import { asMemoryStore } from "../stores/memory.js";
-import { type Asking, checkContent } from "./asking.js";
+import { type Asking, checkContent, type Failed, tellDamage } from "./asking.js";
 import { Latencies, type Question } from "./latency.js";
 import { readMany } from "./many.js";
 import { raceFor } from "./race.js";
@@ -55,18 +55,18 @@ export class Reads {
   async get(ref: Ref, { signal, frozen = false }: GetOptions): Promise<Uint8Array> {
     const asking = this.#asking("content");
     const { stores } = asking;
-    let damaged: number[] | undefined;
+    let failed: Failed[] | undefined;
     const blob = await raceFor(ref, asking, {
       question: "content",
       signal,
       ask: (store, own) => stores[store]!.store.get(ref, { signal: own, frozen }),
       check: (given, store) => checkContent(given, ref, stores[store]!),
-      onDamage: (store) => {
-        damaged ??= [];
-        damaged.push(store);
+      onFailed: (each) => {
+        failed ??= [];
+        failed.push(each);
       },
     });
-    for (const store of damaged ?? []) asking.onDamage(store, ref, blob.length);
+    if (failed) tellDamage(asking, failed, ref, blob.length);
     return blob;
   }
 

@@ -176,6 +176,7 @@ export class StoreReplica implements Replica {
     signal: AbortSignal | undefined,
   ): Promise<readonly PutManyResult[]> {
     const side = this.#asyncSide;
+    side?.throwIfDeposed();
     let reservation: Reservation | undefined;
     try {
       reservation = await side?.reserve(refs.length, signal, this.#calls.closing);
@@ -210,6 +211,7 @@ export class StoreReplica implements Replica {
   state(): ReplicaState {
     return {
       version: this.#changes.version,
+      deposed: this.#asyncSide?.deposed?.aborted ?? false,
       async: this.#asyncSide?.state() ?? [],
       sync: this.#syncSide.state(),
     };
@@ -226,6 +228,7 @@ export class StoreReplica implements Replica {
     await this.#changes.until(() => {
       if (drained()) return true;
       this.#begin(options.signal);
+      this.#asyncSide?.throwIfDeposed();
       return false;
     }, options.signal);
   }

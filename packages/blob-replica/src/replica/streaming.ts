@@ -2,7 +2,16 @@ import { createHash, type Hash } from "node:crypto";
 import { streamBlob } from "../capabilities.js";
 import { BlobError, type StoreFailure } from "../errors.js";
 import type { Ref } from "../ref.js";
-import { type Asking, gaveUp, isDamage, lost, noneHas, silentStore } from "./asking.js";
+import {
+  type Asking,
+  type Failed,
+  gaveUp,
+  isAnswer,
+  lost,
+  noneHas,
+  silentStore,
+  tellDamage,
+} from "./asking.js";
 import { type Lane, Lanes } from "./lanes.js";
 
 /** Another store would have to begin at the beginning, so that a pause in the middle is a longer one. */
@@ -63,7 +72,7 @@ class StreamReading {
   readonly #lanes: Lanes<Uint8Array>;
   readonly #progress = new Map<Lane<Uint8Array>, Progress>();
   readonly #failures: StoreFailure[] = [];
-  readonly #damaged: number[] = [];
+  readonly #failed: Failed[] = [];
   /** Of what the caller has. */
   readonly #hash = createHash("sha256");
   #given = 0;
@@ -123,7 +132,7 @@ class StreamReading {
   take(lane: Lane<Uint8Array>): Uint8Array | undefined {
     const progress = this.#progress.get(lane)!;
     if (lane.failure) {
-      this.#failed(lane, lane.failure.error);
+      this.#fail(lane, lane.failure.error);
       return undefined;
     }
     if (lane.result?.done !== false) return this.#ended(lane, progress);
@@ -154,7 +163,7 @@ class StreamReading {
   }
 
   #ended(lane: Lane<Uint8Array>, progress: Progress): Uint8Array | undefined {
-    const { stores, onSuccess, onDamage } = this.#asking;
+    const { stores, onSuccess } = this.#asking;
     const { store } = lane;
     const { name } = stores[store]!;
     const last = this.#sure(progress);
@@ -165,22 +174,22 @@ class StreamReading {
     const is = progress.own?.digest("hex") ?? whole;
     if (is !== this.#ref) {
       const message = `store ${name} has ${is} where ${this.#ref} should be`;
-      this.#failed(lane, new BlobError("corrupt", message, { store: name }));
+      this.#fail(lane, new BlobError("corrupt", message, { store: name }));
       return undefined;
     }
     this.#progress.delete(lane);
     onSuccess(store);
-    for (const other of this.#damaged) onDamage(other, this.#ref, progress.at);
+    tellDamage(this.#asking, this.#failed, this.#ref, progress.at);
     this.state = whole === this.#ref ? "whole" : "spoilt";
     return this.state === "whole" ? last : undefined;
   }
 
-  #failed(lane: Lane<Uint8Array>, error: unknown): void {
+  #fail(lane: Lane<Uint8Array>, error: unknown): void {
     const { stores, latencies, onFailure } = this.#asking;
     this.#progress.delete(lane);
     this.#failures.push({ store: stores[lane.store]!.name, error });
-    if (isDamage(error)) this.#damaged.push(lane.store);
-    else latencies.failed(lane.store);
+    this.#failed.push({ store: lane.store, error });
+    if (!isAnswer(error)) latencies.failed(lane.store);
     onFailure(lane.store, error);
     if (!this.#lanes.resume() && this.#lanes.allSilentFor(this.#patienceMs)) this.#begin();
   }
@@ -189,7 +198,7 @@ class StreamReading {
   #giveUp(): void {
     const nowMs = this.#asking.clock.monotonicMs();
     for (const lane of [...this.#progress.keys()]) {
-      this.#failed(lane, silentStore(this.#asking.stores[lane.store]!, nowMs - lane.beganMs));
+      this.#fail(lane, silentStore(this.#asking.stores[lane.store]!, nowMs - lane.beganMs));
     }
   }
 

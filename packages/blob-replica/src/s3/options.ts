@@ -14,7 +14,7 @@ export interface S3StoreOptions {
   readonly concurrency?: number;
   /**
    * A blob that is larger, or whose end does not come before, is not read any further: "refused". It is for `get`, and for each of the blobs that `getMany` has in memory,
-   * at most `concurrency`. `put` and `stream` have no such limit. Default 1 GiB.
+   * at most `concurrency`. `put` and `stream` have no such limit. A replica that gets the blob from another store replaces it when that is no larger than this. Default 1 GiB.
    */
   readonly maxBlobBytes?: number;
   /**

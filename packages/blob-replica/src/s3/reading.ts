@@ -75,5 +75,7 @@ export async function* readVerified(
 
 function tooLarge(what: string, maxBytes: number): BlobError {
   const limit = `more than the ${maxBytes} bytes that this store takes`;
-  return new BlobError("refused", `${what}: the server gives ${limit}; see maxBlobBytes`);
+  return new BlobError("refused", `${what}: the server gives ${limit}; see maxBlobBytes`, {
+    moreThanBytes: maxBytes,
+  });
 }

@@ -25,7 +25,7 @@ export async function readVerified(
   options: { readonly path: string; readonly signal: AbortSignal | undefined },
 ): Promise<Uint8Array> {
   const { path, signal } = options;
-  const blob = uninitialized(file.bytes);
+  const blob = roomFor(file.bytes, ref, path);
   if (blob.length <= bytesPerPiece) {
     const length = await fillFrom(file, blob, 0);
     signal?.throwIfAborted();
@@ -51,6 +51,16 @@ export async function readVerified(
   }
   if (hash.digest("hex") !== ref) throw corrupt(ref, path);
   return blob;
+}
+
+/** @throws BlobError "refused" for more than there can be in memory */
+function roomFor(bytes: number, ref: Ref, path: string): Uint8Array {
+  try {
+    return uninitialized(bytes);
+  } catch (cause) {
+    const message = `${path} has ${bytes} bytes, for which there is no room in memory: ${ref} can only be streamed`;
+    throw new BlobError("refused", message, { cause, moreThanBytes: bytes - 1 });
+  }
 }
 
 /** The file in pieces. The last one is held back until all are known to be right. */

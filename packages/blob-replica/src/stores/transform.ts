@@ -45,6 +45,10 @@ export function transform(store: BlobStore, options: TransformOptions): BlobStor
         const why = `the blob ${inner}, which has the content of ${ref}, is missing or damaged`;
         throw new BlobError("corrupt", why, { cause: error });
       }
+      // What is kept is too large: that says nothing of the size of its content.
+      if (error instanceof BlobError && error.moreThanBytes !== undefined) {
+        throw new BlobError(error.code, error.message, { cause: error });
+      }
       throw error;
     }
     signal?.throwIfAborted();

@@ -20,6 +20,10 @@ export interface Journal {
   append(record: QueueRecord, apply: () => void): Promise<void>;
   /** A record that may be lost: then something is done again that was done. */
   note(record: QueueRecord): void;
+  /** Aborted when another process is known to have it: then nothing more is written, and appends fail. Undefined where nobody else can have it. */
+  readonly deposed: AbortSignal | undefined;
+  /** Finds out whether another process has it. @throws BlobError "closed" */
+  confirm(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -32,6 +36,8 @@ export interface Snapshot {
 export const memoryJournal: Journal = {
   append: async (_record, apply) => apply(),
   note: () => {},
+  deposed: undefined,
+  confirm: async () => {},
   close: async () => {},
 };
 
@@ -119,6 +125,14 @@ export class FileJournal implements Journal {
     this.#flushing ??= this.#flush();
   }
 
+  get deposed(): AbortSignal {
+    return this.#ownership.deposed;
+  }
+
+  async confirm(): Promise<void> {
+    await this.#ownership.confirm();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     while (this.#flushing) await this.#flushing;
@@ -146,7 +160,7 @@ export class FileJournal implements Journal {
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
-    if (this.#ownership.deposed) await this.#ownership.check();
+    if (this.deposed.aborted) await this.#ownership.check();
     if (this.#file === undefined || this.#records + batch.length > this.#compactAt) await this.#begin();
     const file = this.#file as WritableFile; // begun
     try {
@@ -181,7 +195,7 @@ export class FileJournal implements Journal {
     } catch (error) {
       await file?.close().catch(() => {});
       await files.remove(`${path}.new`).catch(() => {});
-      if (before === undefined || this.#ownership.deposed) throw error;
+      if (before === undefined || this.deposed.aborted) throw error;
       // The file in use is whole: it goes on growing, until the disk has room for a new one.
       this.#compactAt += this.#leastCompaction;
       return;

@@ -25,7 +25,7 @@ export class Ownership {
   readonly #dir: string;
   readonly #files: QueueFiles;
   readonly #owner: Owner;
-  #deposed = false;
+  readonly #deposed = new AbortController();
 
   private constructor(dir: string, files: QueueFiles, owner: Owner) {
     this.#dir = dir;
@@ -89,25 +89,35 @@ export class Ownership {
     await this.#files.syncDir(this.#dir);
   }
 
-  get deposed(): boolean {
-    return this.#deposed;
+  /** Aborted, with the error that everybody is told, as soon as it is known that another process has taken over. */
+  get deposed(): AbortSignal {
+    return this.#deposed.signal;
   }
 
   /** @throws BlobError "closed" when another process has taken over, now and from then on; as the files */
   async check(): Promise<void> {
-    if (this.#deposed || !(await isThere(this.#files, this.#claim))) throw this.#depose();
+    if (this.deposed.aborted || !(await isThere(this.#files, this.#claim))) throw this.#depose();
+  }
+
+  /** The same for what may be done while nobody can say whose the queue is: only a claim that is known to be gone counts. @throws BlobError "closed" */
+  async confirm(): Promise<void> {
+    if (await this.#isKnownGone()) throw this.#depose();
   }
 
   /** The error itself, or that another process has taken over: then that is what is behind it. */
   async blame(error: unknown): Promise<unknown> {
-    const gone = this.#deposed || !(await isThere(this.#files, this.#claim).catch(() => true));
-    return gone ? this.#depose(error) : error;
+    return (await this.#isKnownGone()) ? this.#depose(error) : error;
+  }
+
+  async #isKnownGone(): Promise<boolean> {
+    return this.deposed.aborted || !(await isThere(this.#files, this.#claim).catch(() => true));
   }
 
   #depose(cause?: unknown): BlobError {
-    this.#deposed = true;
     const message = `another process has taken over the queue in ${this.#dir}`;
-    return new BlobError("closed", message, cause === undefined ? {} : { cause });
+    const error = new BlobError("closed", message, cause === undefined ? {} : { cause });
+    this.#deposed.abort(error);
+    return error;
   }
 }
 

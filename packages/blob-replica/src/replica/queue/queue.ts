@@ -79,6 +79,16 @@ export class ReplicaQueue {
     return queue;
   }
 
+  /** As that of the journal. */
+  get deposed(): AbortSignal | undefined {
+    return this.#journal.deposed;
+  }
+
+  /** Finds out whether another process has taken the queue over. @throws BlobError "closed" */
+  async confirm(): Promise<void> {
+    await this.#journal.confirm();
+  }
+
   get lastSeq(): number {
     return this.#nextSeq - 1;
   }

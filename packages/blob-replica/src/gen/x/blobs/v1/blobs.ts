@@ -32,6 +32,8 @@ export interface Failure {
   /** As in the trailer `x-blob-error`. */
   code: string;
   message: string;
+  /** Of a "refused" read: the store has more than so many bytes under the ref, too many for it to read. */
+  moreThanBytes?: bigint | undefined;
 }
 
 export interface ReadRequest {
@@ -131,7 +133,7 @@ export interface PrefixDigestsResponse_Digest {
 }
 
 function createBaseFailure(): Failure {
-  return { code: "", message: "" };
+  return { code: "", message: "", moreThanBytes: undefined };
 }
 
 export const Failure: MessageFns<Failure> = {
@@ -141,6 +143,12 @@ export const Failure: MessageFns<Failure> = {
     }
     if (message.message !== "") {
       writer.uint32(18).string(message.message);
+    }
+    if (message.moreThanBytes !== undefined) {
+      if (BigInt.asUintN(64, message.moreThanBytes) !== message.moreThanBytes) {
+        throw new globalThis.Error("value provided for field message.moreThanBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.moreThanBytes);
     }
     return writer;
   },
@@ -174,6 +182,14 @@ export const Failure: MessageFns<Failure> = {
             message.message = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.moreThanBytes = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -190,6 +206,11 @@ export const Failure: MessageFns<Failure> = {
     return {
       code: isSet(object.code) ? globalThis.String(object.code) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      moreThanBytes: isSet(object.moreThanBytes)
+        ? BigInt(object.moreThanBytes)
+        : isSet(object.more_than_bytes)
+        ? BigInt(object.more_than_bytes)
+        : undefined,
     };
   },
 
@@ -201,6 +222,9 @@ export const Failure: MessageFns<Failure> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.moreThanBytes !== undefined) {
+      obj.moreThanBytes = message.moreThanBytes.toString();
+    }
     return obj;
   },
 
@@ -211,6 +235,9 @@ export const Failure: MessageFns<Failure> = {
     const message = createBaseFailure();
     message.code = object.code ?? "";
     message.message = object.message ?? "";
+    message.moreThanBytes = (object.moreThanBytes !== undefined && object.moreThanBytes !== null)
+      ? BigInt(object.moreThanBytes)
+      : undefined;
     return message;
   },
 };
