@@ -113,11 +113,20 @@ describe("the rows of the blobs benchmark", () => {
   });
 
   it("of a listing say when bobg/bs did not give all that it should", () => {
-    const round = { pagesNs: 10, stringsNs: 60, bsNs: 100, bsSortedNs: 50, bsComplete: true };
+    const round = {
+      reusedPagesNs: 10,
+      pagesNs: 11,
+      stringsNs: 60,
+      bsNs: 100,
+      bsSortedNs: 50,
+      bsComplete: true,
+    };
     const listing = { rounds: [round], extraBytes: [{ reusedPages: 32e6, pages: 31e6, strings: 33e6 }] };
     expect(listingRows("l", listing).map(({ met }) => met)).toEqual([
       true,
       false,
+      false,
+      null,
       null,
       null,
       true,
@@ -126,7 +135,17 @@ describe("the rows of the blobs benchmark", () => {
     ]);
     expect(listingNotes("l", listing)).toEqual([]);
     const missed = listingRows("l", { rounds: [], extraBytes: [] });
-    expect(missed.map(({ met }) => met)).toEqual([false, false, null, null, false, false, false]);
+    expect(missed.map(({ met }) => met)).toEqual([
+      false,
+      false,
+      false,
+      null,
+      null,
+      null,
+      false,
+      false,
+      false,
+    ]);
     const lost = { ...listing, rounds: [round, { ...round, bsComplete: false }] };
     expect(listingNotes("l", lost)).toEqual([expect.stringContaining("in 1 of 2 windows")]);
   });

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The union listing, in a process of its own: `node --expose-gc listing-main.js REFS ROUNDS SAME`. Fills three memory stores with so many refs each, all (SAME is
- * `true`) or none of them the same, then lists them by turns: our pages, our strings, and bobg/bs in a process of its own. Prints `ListingFigures`.
+ * `true`) or none of them the same, then lists them by turns: our pages with and without `reuse`, our strings, and bobg/bs in a process of its own. Prints `ListingFigures`.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type BlobStore, createReplica, memoryStore, type Replica } from "@x/blob-replica";
@@ -84,11 +84,13 @@ const pages = await extraBytes((each) => listPages(replica, each));
 const strings = await extraBytes((each) => listStrings(replica, each));
 const measured: ListingRound[] = [];
 for (let round = 0; round < rounds; round++) {
+  const reusedPagesNs = await nsPerRef(() => listPages(replica, undefined, true));
   const pagesNs = await nsPerRef(() => listPages(replica));
   const stringsNs = await nsPerRef(() => listStrings(replica));
   const bs = await bsList([]);
   const sorted = await bsList(["-sorted"]);
   measured.push({
+    reusedPagesNs,
     pagesNs,
     stringsNs,
     bsNs: (bs.seconds * 1e9) / bs.ops,
