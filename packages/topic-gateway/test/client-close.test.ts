@@ -6,6 +6,7 @@ import { MemoryFileSystem } from "../../coord/test/support/memory-file-system.js
 import { randomBytesFrom, randomFrom } from "../../coord/test/support/random.js";
 import { TopicClient } from "../src/client.js";
 import { type BufferConnection, type Runtime, rangeLeaseKey, type TopicName } from "../src/protocol.js";
+import { outcome } from "./support/outcome.js";
 import { FakeStream } from "./support/publishing-world.js";
 
 let coord: Coord & { close(): Promise<void> };
@@ -46,20 +47,6 @@ async function openClient(store: Coord = coord): Promise<TopicClient> {
   await coord.txn({ then: [{ type: "put", key, value: "a:1" }] });
   await settled();
   return client;
-}
-
-/** Undefined while it is open. */
-function outcome(promise: Promise<unknown>): { is?: string } {
-  const found: { is?: string } = {};
-  promise.then(
-    () => {
-      found.is = "resolved";
-    },
-    (error) => {
-      found.is = error.code ?? String(error);
-    },
-  );
-  return found;
 }
 
 /** A store that answers nothing any more from a certain moment on, but ends what its caller gives up. */

@@ -63,6 +63,17 @@ describe("reading a segment", () => {
     expect(reading.state).toBe("ended");
   });
 
+  it("ends when the change that shows who serves it has also ended the reading", async () => {
+    const log = await world.open("0-65535", undefined);
+    const reading = await read(log);
+    const reason = new Error("enough");
+    process.context.cache.listen(() => stop.abort(reason));
+    await world.serve(log, "a:1");
+    await world.settle();
+    expect(reading.state).toBe(reason);
+    expect(world.buffer("a:1").reads).toBe(0);
+  });
+
   it("goes on with whoever takes the segment over, behind what it has, though the old one hangs", async () => {
     const log = await world.open("0-65535", "a:1", [], ["k:1", "k:2"]);
     const reading = await read(log);

@@ -107,12 +107,13 @@ class Search {
     }
   }
 
+  /** Nothing is asked any more, also if nobody comes to take the answers. */
   stop(reason: unknown): void {
+    this.#uncut();
     this.#stopped.abort(reason);
   }
 
   async end(): Promise<void> {
-    this.#uncut();
     this.stop(new TopicError("closed", "nobody waits for the answer any more"));
     while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
   }

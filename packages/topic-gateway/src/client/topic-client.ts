@@ -25,6 +25,7 @@ import { describeTopic, type TopicStats } from "./describe.js";
 import type { TopicEvent } from "./events.js";
 import { getMany } from "./get-many.js";
 import type { Found } from "./key-search.js";
+import { Life } from "./life.js";
 import { fanoutOverBuffers } from "./places.js";
 
 export interface TopicClientOptions {
@@ -80,10 +81,11 @@ export class TopicClient implements AsyncDisposable {
   readonly #publisher: Publisher;
   readonly #consumers = new Set<Consumer>();
   readonly #closing = new Closing();
+  readonly #life = new Life("the client");
 
   private constructor(context: ClientContext, retry: Required<AppendRetry>) {
     this.#context = context;
-    this.topics = new TopicService(context.coord, context.cache);
+    this.topics = new TopicService(context.coord, context.cache, { life: this.#life });
     this.#publisher = new Publisher(context, retry);
   }
 
@@ -162,11 +164,13 @@ export class TopicClient implements AsyncDisposable {
         `timeoutMs must be a positive number, not ${String(timeoutMs)}`,
       );
     }
-    const answers = getMany(this.#context, parseTopicName(topic), keys, {
-      fromTime: fromTimeMs === undefined ? 0n : ticksOfMs(fromTimeMs),
-      timeoutMs,
-      ...(signal && { signal }),
-    });
+    const answers = this.#life.iterate(signal, (signal) =>
+      getMany(this.#context, parseTopicName(topic), keys, {
+        fromTime: fromTimeMs === undefined ? 0n : ticksOfMs(fromTimeMs),
+        timeoutMs,
+        signal,
+      }),
+    );
     for await (const { key, found, error } of answers) {
       yield error ? { key, error } : { key, message: found && toStoredMessage(key, found) };
     }
@@ -181,7 +185,9 @@ export class TopicClient implements AsyncDisposable {
     topic: string,
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<TopicStats> {
-    return await describeTopic(this.#context, parseTopicName(topic), { timeoutMs: 1_000, ...options });
+    return await this.#life.run(options.signal, (signal) =>
+      describeTopic(this.#context, parseTopicName(topic), { timeoutMs: 1_000, ...options, signal }),
+    );
   }
 
   /** The buffers that are there, by id. */
@@ -214,9 +220,11 @@ export class TopicClient implements AsyncDisposable {
     name: string,
     options: { readonly mode?: SubscriptionMode; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
-    const { cache } = this.#context;
-    await createSubscription(this.#context, topic, name, options);
-    await cache.until(() => (this.listSubscriptions(topic).includes(name) ? true : undefined), options);
+    await this.#life.run(options.signal, async (signal) => {
+      await createSubscription(this.#context, topic, name, { ...options, signal });
+      const isKnown = (): true | undefined => this.listSubscriptions(topic).includes(name) || undefined;
+      await this.#context.cache.until(isKnown, { signal });
+    });
   }
 
   /** The names, sorted. @throws TopicError "invalid-topic-name", "topic-not-found" */
@@ -239,12 +247,9 @@ export class TopicClient implements AsyncDisposable {
     subscription: string,
     options: ConsumerOptions & { readonly signal?: AbortSignal },
   ): Promise<Consumer> {
-    const consumer = await openConsumer(this.#context, topic, subscription, {
-      ...options,
-      onClosed: (closed) => this.#consumers.delete(closed),
-    });
-    this.#consumers.add(consumer);
-    return consumer;
+    return await this.#life.run(options.signal, (signal) =>
+      openConsumer(this.#context, topic, subscription, { ...options, signal, among: this.#consumers }),
+    );
   }
 
   /**
@@ -252,20 +257,25 @@ export class TopicClient implements AsyncDisposable {
    * @throws TopicError "topic-not-found", "unavailable"
    */
   tail(topic: string, options: TailOptions = {}): AsyncIterable<TailMessage> {
-    return tailTopic(this.#context, topic, options);
+    return this.#life.iterate(options.signal, (signal) =>
+      tailTopic(this.#context, topic, { ...options, signal }),
+    );
   }
 
   /**
-   * Waits until everything published is answered, gives back what the consumers hold, and lets go of all connections. It is closed
-   * once: a second call waits for the end of the first. When the signal of any call aborts, nothing is waited for any longer: what
-   * is unanswered by then fails with "closed", and a consumer's segments are others' when its session ends, at the latest.
+   * From now on everything that takes time fails with "closed", and at once so does what is under way, done or not, but for what was
+   * published. Waits until that is answered, gives back what the consumers hold, and lets go of all connections. It is closed once: a
+   * second call waits for the end of the first. When the signal of any call aborts, nothing is waited for any longer: what is
+   * unanswered by then fails with "closed", and a consumer's segments are others' when its session ends, at the latest.
    */
   close(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     return this.#closing.run(async (hurry) => {
+      const ended = this.#life.end();
       await this.#publisher.close(hurry);
       const consumers = [...this.#consumers].map((consumer) => consumer.close());
       await orHurried(Promise.allSettled(consumers), hurry);
       await orHurried(this.#context.connections[Symbol.asyncDispose](), hurry);
+      await orHurried(ended, hurry);
       await orHurried(this.#context.cache.close(), hurry);
     }, options.signal);
   }

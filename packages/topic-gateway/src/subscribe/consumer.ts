@@ -83,8 +83,8 @@ export async function openConsumer(
   subscription: string,
   options: ConsumerOptions & {
     readonly signal?: AbortSignal;
-    /** Called once, when nothing of the consumer runs any more, whoever ended it. */
-    readonly onClosed?: (consumer: Consumer) => void;
+    /** The consumer is in it from when it is open until nothing of it runs any more, whoever ended it. */
+    readonly among?: Set<Consumer>;
   },
 ): Promise<Consumer> {
   const settings = {
@@ -96,7 +96,7 @@ export async function openConsumer(
     ackDeadlineMs: positive("ackDeadlineMs", options.ackDeadlineMs ?? 30_000),
     drainMs: notNegative("drainMs", options.drainMs ?? 2_000),
     commitIntervalMs: notNegative("commitIntervalMs", options.commitIntervalMs ?? 100),
-    onClosed: options.onClosed,
+    among: options.among,
   };
   return await SessionConsumer.open(context, settings, options.signal);
 }

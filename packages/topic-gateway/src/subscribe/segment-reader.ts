@@ -43,6 +43,8 @@ export async function* readSegment(
   let pauseMs = FIRST_PAUSE_MS;
   for (;;) {
     const source = await context.cache.until((state) => look.source(state), { signal });
+    // The same change may have shown a source and ended the reading.
+    signal.throwIfAborted();
     if (source.type === "end") return;
     let failure: unknown;
     if (source.type === "nowhere") {

@@ -15,7 +15,7 @@ import { Wakes } from "./wakes.js";
 export interface SessionConsumerSettings extends Omit<AssignmentOptions, "context" | "session" | "on"> {
   readonly sessionTtlMs: number;
   readonly ackDeadlineMs: number;
-  readonly onClosed: ((consumer: SessionConsumer) => void) | undefined;
+  readonly among: Set<Consumer> | undefined;
 }
 
 const FIRST_PAUSE_MS = 50;
@@ -68,12 +68,15 @@ export class SessionConsumer implements Consumer {
       // Ends with the session, if nothing else ends it.
       await consumer.#assignment.join();
       signal?.throwIfAborted();
+      consumer.#throwIfEnded();
     } catch (error) {
       await consumer.#end();
-      throw signal?.aborted ? signal.reason : error;
+      throw signal?.aborted ? signal.reason : (consumer.#failure ?? error);
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
+    // In one go with the last look whether it has ended, so that it is not left among those that are open.
+    settings.among?.add(consumer);
     consumer.#running = consumer.#run();
     consumer.#watch();
     return consumer;
@@ -294,7 +297,7 @@ export class SessionConsumer implements Consumer {
       this.#wakes.wakeAll();
       await this.#assignment.close();
       await this.#running;
-      this.#settings.onClosed?.(this);
+      this.#settings.among?.delete(this);
     })();
     return this.#ended;
   }

@@ -49,7 +49,12 @@ export async function* tailTopic(
   try {
     signal?.throwIfAborted();
     onStart?.();
-    for (;;) yield* await tail.next();
+    for (;;) {
+      for (const message of await tail.next()) {
+        yield message;
+        signal?.throwIfAborted();
+      }
+    }
   } finally {
     signal?.removeEventListener("abort", onAbort);
     await tail.close();
@@ -91,16 +96,22 @@ class Tail {
     }
   }
 
+  /** Nothing is read any more, also if nobody comes to take the failure. */
   fail(reason: unknown): void {
     this.#failure ??= { reason };
+    this.#stopReaders();
     this.#wake?.();
   }
 
   async close(): Promise<void> {
+    this.#stopReaders();
+    await Promise.allSettled([...this.#readers.values()]);
+  }
+
+  #stopReaders(): void {
     this.#unlisten();
     this.#stop.abort(new TopicError("closed", "the tail was closed"));
     for (const { taken } of this.#ready.splice(0)) taken();
-    await Promise.allSettled([...this.#readers.values()]);
   }
 
   #startReaders(): void {
@@ -143,6 +154,7 @@ class Tail {
   /** Resolves when somebody takes them: a slow reader of the tail slows the reading of segments. */
   #hand(messages: Iterable<TailMessage>): Promise<void> {
     return new Promise((resolve) => {
+      if (this.#stop.signal.aborted) return resolve();
       this.#ready.push({ messages, taken: resolve });
       this.#wake?.();
     });

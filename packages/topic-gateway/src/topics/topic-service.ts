@@ -1,4 +1,5 @@
 import type { Coord } from "@x/coord";
+import { Life } from "../client/life.js";
 import { TopicError } from "../errors.js";
 import {
   checkRangeSizeFactor,
@@ -37,12 +38,18 @@ export interface Topic {
 export class TopicService implements AsyncDisposable {
   readonly #coord: Coord;
   readonly #cache: StateCache;
+  readonly #life: Life;
   readonly #ownsCache: boolean;
 
-  /** For a cache that is shared with others; `open` makes one of its own. */
-  constructor(coord: Coord, cache: StateCache, options: { readonly ownsCache?: boolean } = {}) {
+  /** For a cache, and perhaps a life, that are others'; `open` makes its own. */
+  constructor(
+    coord: Coord,
+    cache: StateCache,
+    options: { readonly ownsCache?: boolean; readonly life?: Life } = {},
+  ) {
     this.#coord = coord;
     this.#cache = cache;
+    this.#life = options.life ?? new Life("the view of the topics");
     this.#ownsCache = options.ownsCache ?? false;
   }
 
@@ -59,7 +66,7 @@ export class TopicService implements AsyncDisposable {
 
   /**
    * Creates a topic whose hash ranges have 2^rangeSizeFactor hashes (default 13). On return `get` and `list` of this service know it.
-   * @throws TopicError "invalid-topic-name", "invalid-range-size", "topic-exists"
+   * @throws TopicError "invalid-topic-name", "invalid-range-size", "topic-exists", "closed"
    */
   async add(
     name: string,
@@ -69,13 +76,15 @@ export class TopicService implements AsyncDisposable {
     const topic = parseTopicName(name);
     const key = rangeSizeKey(topic);
     const value = encodeRangeSize(checkRangeSizeFactor(rangeSizeFactor));
-    const result = await this.#coord.txn(
-      { compare: [{ key, target: "create", op: "=", value: 0n }], then: [{ type: "put", key, value }] },
-      options,
-    );
-    if (!result.succeeded) throw new TopicError("topic-exists", `the topic "${topic}" exists already`);
-    await this.#cache.reach(result.revision, options);
-    return this.get(topic);
+    return await this.#life.run(options.signal, async (signal) => {
+      const result = await this.#coord.txn(
+        { compare: [{ key, target: "create", op: "=", value: 0n }], then: [{ type: "put", key, value }] },
+        { signal },
+      );
+      if (!result.succeeded) throw new TopicError("topic-exists", `the topic "${topic}" exists already`);
+      await this.#cache.reach(result.revision, { signal });
+      return this.get(topic);
+    });
   }
 
   /** @throws TopicError "invalid-topic-name", "topic-not-found" */
@@ -95,7 +104,9 @@ export class TopicService implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#ownsCache) await this.#cache.close();
+    if (!this.#ownsCache) return;
+    await this.#life.end();
+    await this.#cache.close();
   }
 }
 
