@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, it } from "vitest";
+import { type PublishMessage, TopicClient } from "../src/client.js";
 import { type Outgoing, PublishCall } from "../src/publish/outgoing.js";
 import { OutgoingQueue } from "../src/publish/outgoing-queue.js";
 import { type PublishingWorld, publishingWorld } from "./support/publishing-world.js";
@@ -18,12 +19,37 @@ async function bufferBytes(): Promise<number> {
   await collected();
   return process.memoryUsage().arrayBuffers;
 }
+/** Code that V8 has just optimised may keep what it last had for some collections more: when it is `most` or above, it is looked at again. */
+async function bytesBeyond(before: number, most: number): Promise<number> {
+  let bytes = 0;
+  for (let time = 0; time < 20; time++) {
+    bytes = (await bufferBytes()) - before;
+    if (bytes < most) break;
+  }
+  return bytes;
+}
 
 describe("a publisher", () => {
   const COUNT = 200;
   const text = "a".repeat(100_000);
   let world: PublishingWorld;
   afterEach(() => world[Symbol.asyncDispose]());
+
+  it("keeps a message once while it waits, and not what the caller gave as well", async () => {
+    world = await publishingWorld();
+    const { coord, runtime } = world.context;
+    const connect = () => expect.unreachable("nobody owns the range");
+    const client = await TopicClient.open({ coord, runtime, connect });
+    const before = await bufferBytes();
+    const waiting: Promise<unknown>[] = [];
+    const give = (message: PublishMessage) => waiting.push(client.publish("t", message).catch(() => {}));
+    for (let count = 0; count < COUNT; count++) give({ key: "k", data: Buffer.from(text) });
+    const kept = await bytesBeyond(before, 1.5 * COUNT * text.length);
+    expect(kept).toBeGreaterThan(COUNT * text.length);
+    expect(kept).toBeLessThan(1.5 * COUNT * text.length);
+    await client.close({ signal: AbortSignal.abort() });
+    await Promise.all(waiting);
+  });
 
   it("keeps no message that was acknowledged", async () => {
     world = await publishingWorld();
@@ -35,7 +61,8 @@ describe("a publisher", () => {
       world.newest("a:1").acknowledge(1, count);
       await id;
     }
-    expect((await bufferBytes()) - before).toBeLessThan((COUNT / 10) * text.length);
+    const most = (COUNT / 10) * text.length;
+    expect(await bytesBeyond(before, most)).toBeLessThan(most);
   });
 
   it("keeps no message that was given up while its range has no owner", async () => {
@@ -54,7 +81,8 @@ describe("a publisher", () => {
     for (const controller of controllers) controller.abort();
     await world.clock.advance(100);
     await Promise.all(failures);
-    expect((await bufferBytes()) - before).toBeLessThan((COUNT / 10) * text.length);
+    const most = (COUNT / 10) * text.length;
+    expect(await bytesBeyond(before, most)).toBeLessThan(most);
     await world.own("0-65535", "a:1");
     world.newest("a:1").acknowledge(1, 1);
     await kept;

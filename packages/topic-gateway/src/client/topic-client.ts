@@ -3,7 +3,7 @@ import { TopicError } from "../errors.js";
 import { grpcBuffers } from "../grpc/connect-buffer.js";
 import type { ConnectBuffer } from "../protocol/buffer-api.js";
 import type { BufferHealth } from "../protocol/buffer-health.js";
-import { decodeBody, type Headers } from "../protocol/message.js";
+import { decodeBody, type Headers, type MessageBody } from "../protocol/message.js";
 import { formatMessageId, ticksOfMs } from "../protocol/message-id.js";
 import { parseTopicName } from "../protocol/names.js";
 import type { SubscriptionMode } from "../protocol/records.js";
@@ -113,24 +113,34 @@ export class TopicClient implements AsyncDisposable {
    * @throws TopicError "invalid-key", "message-too-large", "invalid-argument", "topic-not-found"; "unavailable" when nobody
    * acknowledged it in time: it may or may not be in the topic then
    */
-  async publish(
+  publish(
     topic: string,
     message: PublishMessage,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<string> {
-    const bodies = [bodyOf(message, this.clock)];
-    const ids = await this.#publisher.publish(parseTopicName(topic), bodies, options.signal);
-    return ids[0] as string;
+    return this.#publish(topic, () => [bodyOf(message, this.clock)], options).then(firstOf);
   }
 
   /** The ids in the order of the messages, when all are durable. Otherwise as `publish`, and any of them may be in the topic. */
-  async publishMany(
+  publishMany(
     topic: string,
     messages: readonly PublishMessage[],
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<string[]> {
-    const bodies = bodiesOf(messages, this.clock);
-    return await this.#publisher.publish(parseTopicName(topic), bodies, options.signal);
+    return this.#publish(topic, () => bodiesOf(messages, this.clock), options);
+  }
+
+  /** No `async` function, which would keep what the caller gave until it is answered, beside what is sent. */
+  #publish(
+    topic: string,
+    bodies: () => readonly MessageBody[],
+    options: { readonly signal?: AbortSignal },
+  ): Promise<string[]> {
+    try {
+      return this.#publisher.publish(parseTopicName(topic), bodies(), options.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -283,6 +293,10 @@ export class TopicClient implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function firstOf(ids: readonly string[]): string {
+  return ids[0] as string; // of one message
 }
 
 function toStoredMessage(key: string, { segment, frame }: Found): StoredMessage {

@@ -53,10 +53,31 @@ export class Publisher {
     if (this.#closing) return Promise.reject(new TopicError("closed", "the client was closed"));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (bodies.length === 0) return Promise.resolve([]);
-    return new Promise((resolve, reject) => {
+    try {
       const senders = this.#sendersOf(topic);
       // Everything is checked before anything is sent.
       const encoded = bodies.map((body) => encodeBody(body));
+      const { call, ids } = this.#begin(bodies.length, senders, signal);
+      for (let index = 0; index < bodies.length; index++) {
+        const key = (bodies[index] as MessageBody).key;
+        const body = encoded[index] as Buffer;
+        this.#order += 1;
+        senders.enqueue({ call, index, key, hash: hashOfKey(key), body, order: this.#order, attempts: 0 });
+      }
+      return ids;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** By itself, so that its functions, which live until the answer, keep nothing of what the caller gave beside what is sent. */
+  #begin(
+    count: number,
+    senders: TopicSenders,
+    signal: AbortSignal | undefined,
+  ): { readonly call: PublishCall; readonly ids: Promise<string[]> } {
+    let begun: PublishCall | undefined;
+    const ids = new Promise<string[]>((resolve, reject) => {
       const onAbort = (): void => call.fail(signal?.reason);
       const settle =
         <T>(then: (value: T) => void) =>
@@ -68,15 +89,11 @@ export class Publisher {
         };
       const deadlineMs = this.#context.runtime.clock.monotonicMs() + this.#deadlineMs;
       this.#unanswered += 1;
-      const call = new PublishCall(bodies.length, deadlineMs, senders, settle(resolve), settle(reject));
+      const call = new PublishCall(count, deadlineMs, senders, settle(resolve), settle(reject));
       signal?.addEventListener("abort", onAbort, { once: true });
-      for (let index = 0; index < bodies.length; index++) {
-        const key = (bodies[index] as MessageBody).key;
-        const body = encoded[index] as Buffer;
-        this.#order += 1;
-        senders.enqueue({ call, index, key, hash: hashOfKey(key), body, order: this.#order, attempts: 0 });
-      }
+      begun = call;
     });
+    return { call: begun as PublishCall, ids }; // a promise runs its function at once
   }
 
   /** Resolves when no call is unanswered. Every call ends by its deadline, so this does. */
