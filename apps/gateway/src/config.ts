@@ -1,5 +1,6 @@
 /** Flags and environment of `serve`, checked. Each option names the variable that it is read from when its flag is not given. */
 import { resolve } from "node:path";
+import type { GatewayServerLimits } from "@x/topic-gateway";
 import { type Endpoint, parseEndpoint } from "@x/viewreg";
 import { InvalidArgumentError, Option } from "commander";
 import {
@@ -9,6 +10,7 @@ import {
   toArchiveConfig,
 } from "./archive/archive-config.js";
 import { count } from "./config-values.js";
+import { type GrpcFlags, grpcOptions, toGrpcLimits } from "./grpc-limits.js";
 import { type HttpConfig, type HttpFlags, httpOptions, toHttpConfig } from "./http/http-config.js";
 
 export type Role = "all" | "gateway" | "buffer";
@@ -18,6 +20,7 @@ export interface ServeConfig {
   readonly http: Endpoint;
   readonly httpConfig: HttpConfig;
   readonly grpc: Endpoint;
+  readonly grpcLimits: GatewayServerLimits;
   /** Holds everything durable that this process owns. */
   readonly dataDirectory: string;
   /** Empty: coordination is embedded, in the data directory. */
@@ -31,7 +34,7 @@ export interface ServeConfig {
   readonly archive: ArchiveConfig;
 }
 
-export interface ServeFlags extends ArchiveFlags, HttpFlags {
+export interface ServeFlags extends ArchiveFlags, GrpcFlags, HttpFlags {
   readonly role: Role;
   readonly http: Endpoint;
   readonly grpc: Endpoint;
@@ -81,6 +84,7 @@ export function serveOptions(): Option[] {
       .default(10 * 60_000),
     ...archiveOptions(),
     ...httpOptions(),
+    ...grpcOptions(),
   ];
 }
 
@@ -99,6 +103,7 @@ export function toServeConfig(flags: ServeFlags): ServeConfig {
     http,
     httpConfig: toHttpConfig(flags),
     grpc,
+    grpcLimits: toGrpcLimits(flags),
     dataDirectory,
     etcd,
     buffers,

@@ -1,6 +1,6 @@
 /** Prometheus metrics of one gateway process, in a registry of its own. */
 
-import type { TopicClient, TopicEvent } from "@x/topic-gateway";
+import type { GatewayServer, TopicClient, TopicEvent } from "@x/topic-gateway";
 import type { RegistryMetrics } from "@x/viewreg";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ArchiveStatus, ArchiveStoreStatus } from "./archive/open-archive.js";
@@ -17,6 +17,8 @@ export interface GatewayMetrics {
   watchSessions(count: () => number): void;
   /** What requests hold now. */
   watchBytes(held: { readonly bodies: () => number; readonly unanswered: () => number }): void;
+  /** What gRPC calls hold now. */
+  watchGrpc(load: GatewayServer["load"]): void;
   watchArchive(status: () => ArchiveStatus): void;
   tailBegan(): void;
   tailEnded(): void;
@@ -52,6 +54,16 @@ export function gatewayMetrics(): GatewayMetrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
+  const gauge = (name: string, help: string, value: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
   const tails = new Gauge({ name: "http_tails", help: "Live tails that are open over HTTP", registers });
   return {
     contentType: registry.contentType,
@@ -72,21 +84,19 @@ export function gatewayMetrics(): GatewayMetrics {
       });
     },
     watchBytes({ bodies, unanswered }) {
-      const gauge = (name: string, help: string, value: () => number): void => {
-        new Gauge({
-          name,
-          help,
-          registers,
-          collect() {
-            this.set(value());
-          },
-        });
-      };
       gauge("http_request_body_bytes", "What has arrived of the bodies of requests over HTTP", bodies);
       gauge(
         "http_unanswered_bytes",
         "What messages take that came over HTTP and are not durable yet",
         unanswered,
+      );
+    },
+    watchGrpc(load) {
+      gauge("grpc_calls", "Calls that are open over gRPC", () => load.calls);
+      gauge(
+        "grpc_held_bytes",
+        "Messages that arrive or are unanswered over gRPC, and answers that are not taken yet",
+        () => load.bytes,
       );
     },
     watchArchive(status) {

@@ -121,7 +121,12 @@ export async function serve(config: ServeConfig, log: Log, signal?: AbortSignal)
     });
     stack.defer(() => client.close({ signal: handover() }));
     metrics.watchClient(client);
-    const server = await openGatewayServer({ client, address: formatEndpoint(config.grpc) });
+    const server = await openGatewayServer({
+      client,
+      address: formatEndpoint(config.grpc),
+      limits: config.grpcLimits,
+    });
+    metrics.watchGrpc(server.load);
     const closeServer = (): Promise<void> => server.close({ graceMs: REQUEST_GRACE_MS });
     stack.defer(closeServer);
     grpc = formatEndpoint({ ...config.grpc, port: server.port });

@@ -6,3 +6,4 @@ export {
   openBufferRegistry,
 } from "./grpc/buffer-registry.js";
 export { type GatewayServer, type GatewayServerOptions, openGatewayServer } from "./grpc/gateway-server.js";
+export type { GatewayServerLimits } from "./grpc/server-load.js";

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TopicClient } from "@x/topic-gateway";
+import type { GatewayServerLimits, TopicClient } from "@x/topic-gateway";
 import type { ArchiveConfig } from "../../src/archive/archive-config.js";
 import type { ServeConfig } from "../../src/config.js";
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from "../../src/http/http-config.js";
@@ -28,6 +28,7 @@ export async function startGateway(
     readonly archive?: ArchiveConfig;
     readonly segmentMaxBytes?: number;
     readonly limits?: Partial<HttpLimits>;
+    readonly grpcLimits?: GatewayServerLimits;
     /** Names of the gateway beside IP addresses and localhost. */
     readonly hosts?: readonly string[];
   } = {},
@@ -47,6 +48,7 @@ export async function startGateway(
     http: loopback,
     httpConfig: { hosts, limits: { ...DEFAULT_HTTP_LIMITS, ...limits } },
     grpc: loopback,
+    grpcLimits: options.grpcLimits ?? {},
     dataDirectory,
     etcd: [],
     buffers,
