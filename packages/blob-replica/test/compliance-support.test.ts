@@ -52,7 +52,7 @@ describe("files that sync nothing", () => {
         return file && { ...file, sync };
       },
       create: async (path) => ({ ...(await localNodeFiles.create(path)), sync }),
-      createSynced: sync,
+      writeSynced: sync,
       syncDir: sync,
     });
     const store = directoryStore(join(dir, "unsynced"), { ports: { files } });

@@ -16,18 +16,27 @@ export function refForPut(blob: unknown, ref: Ref | undefined): Ref {
   return ref === undefined ? refOf(blob) : parseRef(ref);
 }
 
-/**
- * The refs of blobs that are put together, before anything is written.
- * @throws BlobError "invalid-argument", "invalid-ref"
- */
-export function refsForPut(blobs: readonly unknown[], refs: readonly Ref[] | undefined): Ref[] {
+/** What every store says to blobs that are put together, before anything is written. @throws BlobError "invalid-argument", "invalid-ref" */
+export function checkPutMany(
+  blobs: readonly unknown[],
+  refs: readonly Ref[] | undefined,
+): asserts blobs is readonly Uint8Array[] {
   if (refs !== undefined && refs.length !== blobs.length) {
     throw new BlobError(
       "invalid-argument",
       `refs has ${refs.length} entries for ${blobs.length} blobs: leave it out, or give one for each blob`,
     );
   }
-  return blobs.map((blob, i) => refForPut(blob, refs?.[i]));
+  for (let i = 0; i < blobs.length; i++) {
+    checkBlob(blobs[i]);
+    if (refs !== undefined) parseRef(refs[i] as Ref); // as many
+  }
+}
+
+/** The refs of blobs that are put together. @throws as `checkPutMany` */
+export function refsForPut(blobs: readonly unknown[], refs: readonly Ref[] | undefined): Ref[] {
+  checkPutMany(blobs, refs);
+  return refs === undefined ? blobs.map(refOf) : [...refs];
 }
 
 /** @throws BlobError "invalid-ref" */

@@ -9,7 +9,7 @@ const syncsAtOnce = 16;
  */
 export class DirSyncer {
   readonly #files: StoreFiles;
-  #waiting = new Map<string, Waiting>();
+  #waiting = new Map<string, SyncCall[]>();
   #running = false;
 
   constructor(files: StoreFiles) {
@@ -17,27 +17,16 @@ export class DirSyncer {
   }
 
   /** Why those are not synced that are not. Never rejects. */
-  async sync(dirs: Iterable<string>): Promise<ReadonlyMap<string, unknown>> {
-    const all = new Set(dirs);
-    const outcomes: Promise<Failure | undefined>[] = [];
-    for (const dir of all) outcomes.push(this.#waitingFor(dir).outcome);
-    if (!this.#running) void this.#rounds();
-    const failures = new Map<string, unknown>();
-    let at = 0;
-    for (const dir of all) {
-      const failure = await outcomes[at++];
-      if (failure !== undefined) failures.set(dir, failure.error);
-    }
-    return failures;
-  }
-
-  #waitingFor(dir: string): Waiting {
-    let waiting = this.#waiting.get(dir);
-    if (waiting === undefined) {
-      waiting = newWaiting();
-      this.#waiting.set(dir, waiting);
-    }
-    return waiting;
+  sync(dirs: Iterable<string>): Promise<ReadonlyMap<string, unknown>> {
+    return new Promise((resolve) => {
+      const call = new SyncCall(new Set(dirs), resolve);
+      for (const dir of call.dirs) {
+        const waiting = this.#waiting.get(dir);
+        if (waiting) waiting.push(call);
+        else this.#waiting.set(dir, [call]);
+      }
+      if (!this.#running) void this.#rounds();
+    });
   }
 
   async #rounds(): Promise<void> {
@@ -47,12 +36,12 @@ export class DirSyncer {
       this.#waiting = new Map();
       const lane = async () => {
         for (let next = round.next(); next.done !== true; next = round.next()) {
-          const [dir, waiting] = next.value;
+          const [dir, calls] = next.value;
           try {
             await this.#files.syncDir(dir);
-            waiting.finish(undefined);
+            for (const call of calls) call.synced();
           } catch (error) {
-            waiting.finish({ error });
+            for (const call of calls) call.failed(dir, error);
           }
         }
       };
@@ -62,19 +51,27 @@ export class DirSyncer {
   }
 }
 
-interface Failure {
-  readonly error: unknown;
-}
+/** One caller, who waits for all of its folders together: a promise for each would cost several times as much. */
+class SyncCall {
+  readonly dirs: ReadonlySet<string>;
+  readonly #failures = new Map<string, unknown>();
+  readonly #resolve: (failures: ReadonlyMap<string, unknown>) => void;
+  #left: number;
 
-interface Waiting {
-  readonly outcome: Promise<Failure | undefined>;
-  readonly finish: (failure: Failure | undefined) => void;
-}
+  constructor(dirs: ReadonlySet<string>, resolve: (failures: ReadonlyMap<string, unknown>) => void) {
+    this.dirs = dirs;
+    this.#resolve = resolve;
+    this.#left = dirs.size;
+    if (this.#left === 0) resolve(this.#failures);
+  }
 
-function newWaiting(): Waiting {
-  let finish: Waiting["finish"] = () => {};
-  const outcome = new Promise<Failure | undefined>((resolve) => {
-    finish = resolve;
-  });
-  return { outcome, finish };
+  synced(): void {
+    this.#left--;
+    if (this.#left === 0) this.#resolve(this.#failures);
+  }
+
+  failed(dir: string, error: unknown): void {
+    this.#failures.set(dir, error);
+    this.synced();
+  }
 }

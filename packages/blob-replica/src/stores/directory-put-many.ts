@@ -1,4 +1,4 @@
-import type { Ref } from "../ref.js";
+import { type Ref, refOf } from "../ref.js";
 import type { PutManyResult } from "../store.js";
 import type { DirectoryWriter } from "./directory-write.js";
 import { systemCode } from "./file-errors.js";
@@ -17,10 +17,22 @@ export interface PutTogetherOptions {
   readonly failure: (error: unknown, signal: AbortSignal | undefined) => Promise<unknown>;
 }
 
-interface Item {
+/** Hashed when its turn comes: the first ones are on their way to the disk by then. */
+class Item {
   readonly i: number;
   readonly blob: Uint8Array;
-  readonly ref: Ref;
+  #ref: Ref | undefined;
+
+  constructor(i: number, blob: Uint8Array, ref: Ref | undefined) {
+    this.i = i;
+    this.blob = blob;
+    this.#ref = ref;
+  }
+
+  get ref(): Ref {
+    this.#ref ??= refOf(this.blob);
+    return this.#ref;
+  }
 }
 
 const writesAtOnce = 64;
@@ -30,11 +42,11 @@ const partSize = 1_024;
 /** One result for each blob, in their order. @throws `signal.reason` */
 export async function putTogether(
   blobs: readonly Uint8Array[],
-  refs: readonly Ref[],
+  refs: readonly Ref[] | undefined,
   options: PutTogetherOptions,
 ): Promise<readonly PutManyResult[]> {
-  const results = new Array<PutManyResult>(refs.length);
-  const items = refs.map((ref, i): Item => ({ i, ref, blob: blobs[i] as Uint8Array })); // as many
+  const results = new Array<PutManyResult>(blobs.length);
+  const items = blobs.map((blob, i) => new Item(i, blob, refs?.[i]));
   for (let at = 0; at < items.length; at += partSize) {
     const part = items.slice(at, at + partSize);
     try {
@@ -60,11 +72,13 @@ async function putPart(
   const failed = async ({ i, ref }: Item, error: unknown) => {
     results[i] = { ref, error: await failure(error, signal) };
   };
-  const each = async (items: Iterable<Item>, work: (item: Item) => Promise<boolean>) => {
+  /** Those for which `work` gives undefined have no result yet. */
+  const each = async (items: Iterable<Item>, work: (item: Item) => Promise<boolean | undefined>) => {
     await inLanes(items, async (item) => {
       if (signal?.aborted) return;
       try {
-        results[item.i] = { ref: item.ref, added: await work(item) };
+        const added = await work(item);
+        if (added !== undefined) results[item.i] = { ref: item.ref, added };
       } catch (error) {
         await failed(item, error);
       }
@@ -75,14 +89,13 @@ async function putPart(
   const taken: Item[] = [];
   const releases: (() => void)[] = [];
   const later: Item[] = [];
-  for (const item of part) {
-    const release = writes.tryTake(item.ref);
-    (release ? taken : later).push(item);
-    if (release) releases.push(release);
-  }
   const staged = new Map<Item, string>();
   try {
-    await each(taken, async (item) => {
+    await each(part, async (item) => {
+      const release = writes.tryTake(item.ref);
+      (release ? taken : later).push(item);
+      if (release === undefined) return undefined;
+      releases.push(release);
       const temporary = await writer.stage(item.ref, item.blob, signal);
       if (temporary !== undefined) staged.set(item, temporary);
       return temporary !== undefined;

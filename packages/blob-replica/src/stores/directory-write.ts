@@ -7,7 +7,7 @@ import type { DirectoryPorts } from "./directory-ports.js";
 import { hasContent } from "./directory-read.js";
 import type { DirectoryReader } from "./directory-reader.js";
 import { systemCode } from "./file-errors.js";
-import type { ReadableFile, WritableFile } from "./files.js";
+import type { ReadableFile } from "./files.js";
 
 /** A temporary file of a process that nobody can ask about is removed after a day. */
 const leftoverMs = 24 * 60 * 60 * 1000;
@@ -76,7 +76,7 @@ export class DirectoryWriter {
     signal?.throwIfAborted();
     await this.#prepare();
     signal?.throwIfAborted();
-    return await this.#writeTemporary(blob, signal);
+    return await this.#writeTemporary(blob);
   }
 
   /** The second half, but for `syncNames`: until that has resolved the blob may be gone after a power cut. */
@@ -123,20 +123,12 @@ export class DirectoryWriter {
     }
   }
 
-  async #writeTemporary(blob: Uint8Array, signal: AbortSignal | undefined): Promise<string> {
-    const { files } = this.#ports;
+  async #writeTemporary(blob: Uint8Array): Promise<string> {
     const temporary = `${this.#layout.temporary}/${this.#prefix}-${this.#files++}`;
-    let file: WritableFile | undefined;
     try {
-      file = await files.createSynced(temporary);
-      signal?.throwIfAborted();
-      await file.append(blob);
-      const written = file;
-      file = undefined;
-      await written.close();
+      await this.#ports.files.writeSynced(temporary, blob);
       return temporary;
     } catch (error) {
-      await file?.close().catch(() => {});
       await this.discard(temporary);
       throw error;
     }

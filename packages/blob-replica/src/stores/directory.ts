@@ -11,7 +11,7 @@ import type {
   PutResult,
 } from "../store.js";
 import { systemClock, systemProcess, systemRandom } from "../system.js";
-import { checkAfter, type PutManyOptions, refForPut, refsForPut } from "./arguments.js";
+import { checkAfter, checkPutMany, type PutManyOptions, refForPut } from "./arguments.js";
 import { DirectoryLayout, listFolders } from "./directory-layout.js";
 import type { DirectoryPorts } from "./directory-ports.js";
 import { putTogether } from "./directory-put-many.js";
@@ -150,8 +150,8 @@ class DirectoryStore implements BlobStore {
   ): Promise<readonly PutManyResult[]> {
     const { signal } = options;
     this.#begin(signal);
-    const refs = refsForPut(blobs, options.refs);
-    return await putTogether(blobs, refs, {
+    checkPutMany(blobs, options.refs);
+    return await putTogether(blobs, options.refs, {
       signal,
       writer: this.#writer,
       writes: this.#writes,

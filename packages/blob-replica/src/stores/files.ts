@@ -5,8 +5,8 @@ export interface StoreFiles {
   openNow(path: string): ReadableFile | undefined;
   /** A new file. Fails when there is one. */
   create(path: string): Promise<WritableFile>;
-  /** The same, and each append survives a power cut when it resolves: for a file that is written in one go, without another turn for the sync. */
-  createSynced(path: string): Promise<WritableFile>;
+  /** A new file with all of the bytes, which survive a power cut when it resolves; its name may not. Fails when there is one; what it has written then is for the caller to remove. */
+  writeSynced(path: string, bytes: Uint8Array): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   /** With those above it. Resolves with the first that had to be made, or undefined when all were there. */

@@ -53,12 +53,7 @@ function filesWith(quick: {
     close: () => close(fd),
   });
   const writable = (fd: number): WritableFile => ({
-    async append(bytes) {
-      for (let at = 0; at < bytes.length; ) {
-        const length = Math.min(bytes.length - at, bytesPerCall);
-        at += await call<number>((done) => fs.write(fd, bytes, at, length, null, done));
-      }
-    },
+    append: (bytes) => writeAll(fd, bytes),
     sync: () => call<void>((done) => fs.fdatasync(fd, done)),
     close: () => close(fd),
   });
@@ -86,17 +81,16 @@ function filesWith(quick: {
 
     create: async (path) => writable(await call<number>((done) => fs.open(path, "wx", done))),
 
-    async createSynced(path): Promise<WritableFile> {
-      if (syncedFlags !== undefined) {
-        const flags = syncedFlags;
-        return writable(await call<number>((done) => fs.open(path, flags, done)));
+    async writeSynced(path, bytes) {
+      const fd = await call<number>((done) => fs.open(path, syncedFlags ?? "wx", done));
+      try {
+        await writeAll(fd, bytes);
+        if (syncedFlags === undefined) await call<void>((done) => fs.fdatasync(fd, done));
+      } catch (error) {
+        await close(fd).catch(() => {});
+        throw error;
       }
-      const file = writable(await call<number>((done) => fs.open(path, "wx", done)));
-      const append = async (bytes: Uint8Array): Promise<void> => {
-        await file.append(bytes);
-        await file.sync();
-      };
-      return { ...file, append };
+      await close(fd);
     },
 
     rename: (from, to) => call<void>((done) => fs.rename(from, to, done)),
@@ -132,6 +126,13 @@ function filesWith(quick: {
       }
     },
   };
+}
+
+async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const length = Math.min(bytes.length - at, bytesPerCall);
+    at += await call<number>((done) => fs.write(fd, bytes, at, length, null, done));
+  }
 }
 
 function sizeOf(path: string, found: fs.Stats): number {

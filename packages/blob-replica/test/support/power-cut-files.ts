@@ -82,13 +82,11 @@ export class PowerCutFiles implements StoreFiles {
     };
   }
 
-  async createSynced(path: string): Promise<WritableFile> {
+  async writeSynced(path: string, bytes: Uint8Array): Promise<void> {
     const file = await this.create(path);
-    const append = async (bytes: Uint8Array): Promise<void> => {
-      await file.append(bytes);
-      await file.sync();
-    };
-    return { ...file, append };
+    await file.append(bytes);
+    await file.sync();
+    await file.close();
   }
 
   async rename(from: string, to: string): Promise<void> {

@@ -23,10 +23,13 @@ function counted<Arguments extends unknown[], Result>(
 const files: StoreFiles = {
   ...nodeFiles,
   openForReading: counted(nodeFiles.openForReading),
-  createSynced: counted(async (path: string) => {
-    const file = await nodeFiles.createSynced(path);
-    return { append: counted(file.append), sync: counted(file.sync), close: counted(file.close) };
-  }),
+  // In its parts, so that it may be killed between them.
+  writeSynced: async (path, bytes) => {
+    const file = await counted(nodeFiles.create)(path);
+    await counted(file.append)(bytes);
+    await counted(file.sync)();
+    await counted(file.close)();
+  },
   rename: counted(nodeFiles.rename),
   remove: counted(nodeFiles.remove),
   makeDir: counted(nodeFiles.makeDir),

@@ -51,8 +51,7 @@ export function watchedFiles(files: StoreFiles): StoreFiles {
       return file && readable(path, file);
     },
     create: async (path) => writable(path, await watched("create", path, () => files.create(path))),
-    createSynced: async (path) =>
-      writable(path, await watched("createSynced", path, () => files.createSynced(path))),
+    writeSynced: (path, bytes) => watched("writeSynced", path, () => files.writeSynced(path, bytes)),
     rename: (from, to) => watched("rename", to, () => files.rename(from, to)),
     remove: (path) => watched("remove", path, () => files.remove(path)),
     makeDir: (path) => watched("makeDir", path, () => files.makeDir(path)),
@@ -75,7 +74,14 @@ export function unsyncedFiles(files: StoreFiles): StoreFiles {
       return file && { ...file, sync };
     },
     create,
-    createSynced: create,
+    async writeSynced(path, bytes) {
+      const file = await files.create(path);
+      try {
+        await file.append(bytes);
+      } finally {
+        await file.close();
+      }
+    },
     syncDir: sync,
   };
 }
