@@ -51,7 +51,7 @@ export class DirSyncer {
   }
 }
 
-/** One caller, who waits for all of its folders together: a promise for each would cost several times as much. */
+/** One caller, who waits for all of its folders together, by one promise: there may be a thousand. */
 class SyncCall {
   readonly dirs: ReadonlySet<string>;
   readonly #failures = new Map<string, unknown>();

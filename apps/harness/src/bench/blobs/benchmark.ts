@@ -97,7 +97,7 @@ function setupOf({ windows, longWindows, largeInMemory, rounds, listedRefs, list
     "ours, plainly: the same store one blob at a time; for two directories, one of them alone; for a catch-up, `putMany` of the same blobs to an empty store of the same kind.",
     "bobg/bs v0.4.0: its replica, memory store and file store in `servers/bs-peer/bench.go`. Its file store syncs nothing, and none of its stores verifies what it gets. Its memory store sorts its refs for each listing; `stores in order` are stores of ours in its program that have them in order already, as our memory store has.",
     `Blobs in memory: ${largeInMemory} of 1 MiB, ${rounds} times, into new stores each time; puts give bytes that the caller keeps, so that they are copied. What is read from directories is in the page cache.`,
-    "What is on disk is removed when all windows are over: file systems without a journal are slow for minutes after files were removed.",
+    "What is on disk is removed when all windows are over: ext4 without a journal makes files slowly for minutes after others were removed.",
     `${THREADS} threads: every side of these rows has \`UV_THREADPOOL_SIZE=${THREADS}\`, so that as many syncs wait for the disk together; all else has the 4 threads that Node has by default.`,
     `S3: versitygw by \`@aws-sdk/client-s3\`. It shares the cores with its client, so that one request at a time keeps them busy already and many can gain little; "at ${DISTANCE_MS} ms" answers come that much later, as from a server elsewhere (toxiproxy).`,
     "Catch-up: from the end of the outage until nothing is queued. The queue is on disk; blobs come from a synchronous store in memory for memory, else from a directory.",
